@@ -1,0 +1,139 @@
+package fault
+
+import (
+	"bytes"
+	"encoding/json"
+	"io"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+)
+
+// Bounds of what Parse takes from a peer. A larger JSON is kept as text; a
+// longer text is cut.
+const (
+	maxJSON = 256 << 10
+	maxText = 4 << 10
+	maxIDs  = 10000
+)
+
+// Parse reads the payload of an `err` reply or of an error notice. The JSON
+// form gives the error as the peer made it; anything else, including JSON
+// that is too large, too deep or of the wrong form, becomes a RemoteText error
+// with the text (cut at 4 KiB) as extra message. It never returns nil.
+func Parse(payload []byte) *Error {
+	if e := parseJSON(payload); e != nil {
+		return e
+	}
+	return New(RemoteText, strings.ToValidUTF8(string(cut(payload)), "\uFFFD"))
+}
+
+// cut shortens text to maxText, and by up to three bytes more to end between
+// characters.
+func cut(text []byte) []byte {
+	if len(text) <= maxText {
+		return text
+	}
+	n := maxText
+	for range utf8.UTFMax - 1 {
+		if utf8.RuneStart(text[n]) {
+			break
+		}
+		n--
+	}
+	return text[:n]
+}
+
+// parseJSON gives nil when the payload is not an error in JSON.
+func parseJSON(payload []byte) *Error {
+	payload = bytes.TrimSpace(payload)
+	if len(payload) == 0 || payload[0] != '{' || len(payload) > maxJSON || tooDeep(payload) {
+		return nil
+	}
+	dec := json.NewDecoder(bytes.NewReader(payload))
+	dec.UseNumber()
+	var doc map[string]any
+	if dec.Decode(&doc) != nil {
+		return nil
+	}
+	if _, err := dec.Token(); err != io.EOF {
+		return nil
+	}
+	outer, ok := doc["__wazuh_exception__"].(map[string]any)
+	if !ok {
+		return nil
+	}
+	name, _ := outer["__class__"].(string)
+	fields, ok := outer["__object__"].(map[string]any)
+	class := Class(name)
+	if !ok || !class.Known() {
+		return nil
+	}
+	return fromFields(class, fields)
+}
+
+// fromFields gives nil when a field that we rely on has the wrong type. Keys
+// that we do not know are left alone: newer peers may send more.
+func fromFields(class Class, fields map[string]any) *Error {
+	number, ok := fields["code"].(json.Number)
+	if !ok {
+		return nil
+	}
+	code, err := strconv.Atoi(number.String())
+	if err != nil || code < 0 || code > 99999 {
+		return nil
+	}
+	e := &Error{
+		Code:   Code(code),
+		Class:  class,
+		Extra:  fields["extra_message"],
+		Remedy: fields["extra_remediation"],
+	}
+	if title, _ := fields["title"].(string); title != class.Title() {
+		e.Title = title
+	}
+	e.CommandError, _ = fields["cmd_error"].(bool)
+	if nodes, _ := fields["dapi_errors"].(map[string]any); len(nodes) > 0 {
+		e.NodeErrors = nodes
+	}
+	if list, _ := fields["ids"].([]any); class.hasIDs() {
+		e.IDs = texts(list)
+	}
+	return e
+}
+
+// texts keeps the strings and numbers of list, at most maxIDs of them.
+func texts(list []any) []string {
+	var out []string
+	for _, v := range list[:min(len(list), maxIDs)] {
+		switch v := v.(type) {
+		case string:
+			out = append(out, v)
+		case json.Number:
+			out = append(out, v.String())
+		}
+	}
+	return out
+}
+
+// tooDeep counts brackets outside strings, so that nesting is refused before
+// anything is decoded. The envelope itself takes two levels.
+func tooDeep(payload []byte) bool {
+	depth, inString := 0, false
+	for i := 0; i < len(payload); i++ {
+		switch c := payload[i]; {
+		case inString && c == '\\':
+			i++
+		case c == '"':
+			inString = !inString
+		case inString:
+		case c == '{' || c == '[':
+			if depth++; depth > maxDepth {
+				return true
+			}
+		case c == '}' || c == ']':
+			depth--
+		}
+	}
+	return false
+}
