@@ -1,0 +1,80 @@
+package sqlitedb
+
+import (
+	"fmt"
+
+	"zombiezen.com/go/sqlite"
+	"zombiezen.com/go/sqlite/sqlitex"
+)
+
+// Conn is one connection to a database, usable by one goroutine at a time.
+type Conn = sqlite.Conn
+
+// Stmt is a prepared statement of one Conn.
+type Stmt = sqlite.Stmt
+
+// Exec runs a single statement with the given values for its parameters ?1, ?2
+// and so on (integers, floats, []byte, string, bool) and drops any rows. The
+// statement stays prepared on c for the next call with the same text.
+func Exec(c *Conn, query string, args ...any) error {
+	return sqlitex.Execute(c, query, &sqlitex.ExecOptions{Args: args})
+}
+
+// Select is Exec, handing each row to each. An error of each ends the statement
+// and is returned. The Stmt is valid during the call only.
+func Select(c *Conn, query string, each func(*Stmt) error, args ...any) error {
+	return sqlitex.Execute(c, query, &sqlitex.ExecOptions{Args: args, ResultFunc: each})
+}
+
+// Blob returns a copy of the bytes in column col of the current row; nil when
+// the column is NULL or empty.
+func Blob(s *Stmt, col int) []byte {
+	n := s.ColumnLen(col)
+	if n == 0 {
+		return nil
+	}
+	out := make([]byte, n)
+	return out[:s.ColumnBytes(col, out)]
+}
+
+// pragma runs "PRAGMA name = value" without keeping the statement.
+func pragma(c *Conn, name, value string) error {
+	if err := sqlitex.ExecuteTransient(c, "PRAGMA "+name+" = "+value, nil); err != nil {
+		return fmt.Errorf("set %s: %w", name, err)
+	}
+	return nil
+}
+
+// pragmaInt reads an integer pragma.
+func pragmaInt(c *Conn, name string) (int64, error) {
+	var v int64
+	err := sqlitex.ExecuteTransient(c, "PRAGMA "+name, &sqlitex.ExecOptions{
+		ResultFunc: func(s *Stmt) error {
+			v = s.ColumnInt64(0)
+			return nil
+		},
+	})
+	if err != nil {
+		return 0, fmt.Errorf("read %s: %w", name, err)
+	}
+	return v, nil
+}
+
+// harden sets what every connection gets. A database that somebody else wrote to
+// must not be able to run functions or corrupt itself through its schema.
+func harden(c *Conn, cacheKiB int) error {
+	if err := c.SetDefensive(true); err != nil {
+		return fmt.Errorf("set defensive mode: %w", err)
+	}
+	for _, p := range [][2]string{
+		{"trusted_schema", "OFF"},
+		{"cell_size_check", "ON"},
+		{"foreign_keys", "ON"},
+		{"cache_size", fmt.Sprintf("-%d", cacheKiB)},
+	} {
+		if err := pragma(c, p[0], p[1]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
