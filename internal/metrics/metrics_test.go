@@ -1,0 +1,153 @@
+package metrics
+
+import (
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+)
+
+// exercise calls every recording method once.
+func exercise(s *Set) {
+	s.SessionOpened()
+	s.SessionOpened()
+	s.SessionClosed()
+	s.ConnectionRefused("too many")
+	s.Received(10)
+	s.Received(-1)
+	s.Sent(20)
+	s.FrameReceived()
+	s.FrameSent()
+	s.FrameRefused("too_large")
+	s.Round("in_step", 0.02)
+	s.Files("synchronized", 8)
+	s.ManifestFiles(9)
+	s.Worker("w1", true, 1.5)
+	s.Worker("w2", false, 3)
+	s.ForgetWorker("w2")
+	s.QueueDepth("out", 4)
+	s.HeldBack(true)
+	s.BundleBytes(5)
+	s.BundleCache(6)
+	s.Hashed(7)
+	s.LogLine("INFO")
+}
+
+func scrape(t *testing.T, s *Set) string {
+	t.Helper()
+	w := httptest.NewRecorder()
+	s.Handler().ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/metrics", nil))
+	if w.Code != http.StatusOK {
+		t.Fatalf("status %d", w.Code)
+	}
+	return w.Body.String()
+}
+
+func TestSet_PublishesWhatWasRecorded(t *testing.T) {
+	s := New("m", "master")
+	exercise(s)
+	got := scrape(t, s)
+	for _, line := range []string{
+		`testudo_node_info{node="m",role="master"} 1`,
+		`testudo_sessions 1`,
+		`testudo_connections_refused_total{reason="too many"} 1`,
+		`testudo_received_bytes_total 10`,
+		`testudo_sent_bytes_total 20`,
+		`testudo_frames_total{direction="in"} 1`,
+		`testudo_frames_total{direction="out"} 1`,
+		`testudo_refused_frames_total{reason="too_large"} 1`,
+		`testudo_integrity_rounds_total{result="in_step"} 1`,
+		`testudo_integrity_round_seconds_count 1`,
+		`testudo_files{state="synchronized"} 8`,
+		`testudo_files_in_manifest 9`,
+		`testudo_worker_lag_seconds{worker="w1"} 1.5`,
+		`testudo_worker_in_step{worker="w1"} 1`,
+		`testudo_queue_depth{queue="out"} 4`,
+		`testudo_held_back 1`,
+		`testudo_bundle_bytes_total 5`,
+		`testudo_bundle_cache_bytes 6`,
+		`testudo_hashed_bytes_total 7`,
+		`testudo_log_lines_total{level="INFO"} 1`,
+	} {
+		if !strings.Contains(got, line+"\n") {
+			t.Errorf("no line %s", line)
+		}
+	}
+	if strings.Contains(got, `"w2"`) {
+		t.Error("a forgotten worker is still published")
+	}
+}
+
+func TestSet_NamesFollowTheRule(t *testing.T) {
+	s := New("m", "master")
+	exercise(s)
+	name := regexp.MustCompile(`^(testudo|go|process|promhttp)_[a-z_]+$`)
+	families, err := s.Registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		if !name.MatchString(f.GetName()) || f.GetHelp() == "" {
+			t.Errorf("metric %q, help %q", f.GetName(), f.GetHelp())
+		}
+	}
+}
+
+func TestSet_NilDoesNothing(t *testing.T) {
+	var s *Set
+	exercise(s)
+	w := httptest.NewRecorder()
+	s.Handler().ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/metrics", nil))
+	if w.Code != http.StatusNotFound {
+		t.Errorf("status %d, want 404", w.Code)
+	}
+}
+
+func TestSet_LabelsAreBounded(t *testing.T) {
+	s := New("m", "master")
+	for i := range 2 * maxReasons {
+		s.FrameRefused(fmt.Sprint("reason ", i))
+	}
+	for i := range 2 * maxWorkers {
+		s.Worker(fmt.Sprint("w", i), true, 0)
+	}
+	got := scrape(t, s)
+	if n := strings.Count(got, "testudo_refused_frames_total{"); n != maxReasons+1 {
+		t.Errorf("%d reasons published, want %d", n, maxReasons+1)
+	}
+	if n := strings.Count(got, "testudo_worker_in_step{"); n != maxWorkers+1 {
+		t.Errorf("%d workers published, want %d", n, maxWorkers+1)
+	}
+	s.ForgetWorker("w0")
+	s.Worker("later", true, 0)
+	if !strings.Contains(scrape(t, s), `testudo_worker_in_step{worker="later"} 1`) {
+		t.Error("the place of a forgotten worker is not given again")
+	}
+}
+
+func TestSet_LabelThatIsNotUTF8(t *testing.T) {
+	s := New("m", "master")
+	s.FrameRefused("a\xff")
+	if !strings.Contains(scrape(t, s), "reason=\"a\uFFFD\"") {
+		t.Error("the value is not published in valid form")
+	}
+}
+
+func TestSet_ManyAtOnce(t *testing.T) {
+	s := New("m", "master")
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			for range 100 {
+				exercise(s)
+			}
+		})
+	}
+	wg.Wait()
+	if got := scrape(t, s); !strings.Contains(got, "testudo_received_bytes_total 8000\n") {
+		t.Error("bytes were lost")
+	}
+}
