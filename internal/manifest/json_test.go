@@ -1,0 +1,458 @@
+package manifest
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+	"testing/iotest"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+)
+
+func hashOf(content string) string { return DigestOf([]byte(content)).String() }
+
+// meta is the JSON of one entry.
+func meta(path, content string) string {
+	return fmt.Sprintf(`%q: {"mod_time": 1700000000.5, "cluster_item_key": "etc/rules/", "merged": false, "hash": %q}`,
+		path, hashOf(content))
+}
+
+func TestWriteJSON_Bytes(t *testing.T) {
+	e := Entry{Path: "etc/rules/a.xml", ItemKey: "etc/rules/", ModTime: 1700000000.1234567, Digest: DigestOf(nil), Merged: true, Size: 9}
+	odd := Entry{Path: "etc/rules/ä\"\\\U0001f422\x7f\t", ItemKey: "etc/rules/", ModTime: 1700000000}
+	var b strings.Builder
+	if err := mustNew(t, e, odd).WriteJSON(&b); err != nil {
+		t.Fatal(err)
+	}
+	want := `{"etc/rules/a.xml": {"mod_time": 1700000000.1234567, "cluster_item_key": "etc/rules/", "merged": false, "hash": "` +
+		hashOf("") + `"}, "etc/rules/\u00e4\"\\\ud83d\udc22` + "\x7f" + `\t": {"mod_time": 1700000000.0, ` +
+		`"cluster_item_key": "etc/rules/", "merged": false, "hash": "` + strings.Repeat("0", 128) + `"}}`
+	if b.String() != want {
+		t.Errorf("got  %s\nwant %s", b.String(), want)
+	}
+}
+
+func TestWriteJSON_Difference(t *testing.T) {
+	var b strings.Builder
+	d := Difference{Extra: []Entry{file("x", "1")}}
+	if err := d.WriteJSON(&b); err != nil {
+		t.Fatal(err)
+	}
+	if want := `{"missing": {}, "extra": {` + meta("etc/rules/x", "1") + `}, "shared": {}}`; b.String() != want {
+		t.Errorf("got  %s\nwant %s", b.String(), want)
+	}
+	b.Reset()
+	if err := (Difference{}).WriteJSON(&b); err != nil || b.String() != `{"missing": {}, "extra": {}, "shared": {}}` {
+		t.Errorf("empty: %s %v", b.String(), err)
+	}
+}
+
+func TestWriteJSON_ModTimes(t *testing.T) {
+	for f, want := range map[float64]string{
+		0: "0.0", 1700000000: "1700000000.0", 1795347342.2915015: "1795347342.2915015", -1.5: "-1.5",
+		1e-9: "1e-09", 1e18: "1e+18", math.NaN(): "0.0", math.Inf(1): "0.0",
+	} {
+		if got := string(appendFloat(nil, f)); got != want {
+			t.Errorf("%v: %s, want %s", f, got, want)
+		}
+	}
+}
+
+func TestWriteJSON_ReportsTheWritersError(t *testing.T) {
+	broken := errors.New("disk full")
+	w := iotest.TruncateWriter(io.Discard, 0)
+	if err := mustNew(t, many(1000)...).WriteJSON(w); err != nil {
+		t.Errorf("a writer that swallows: %v", err)
+	}
+	if err := mustNew(t, many(1000)...).WriteJSON(failing{broken}); !errors.Is(err, broken) {
+		t.Errorf("got %v", err)
+	}
+}
+
+type failing struct{ err error }
+
+func (f failing) Write([]byte) (int, error) { return 0, f.err }
+
+func TestRead(t *testing.T) {
+	h := hashOf("1")
+	one := Entry{Path: "a", ItemKey: "k/", Digest: DigestOf([]byte("1")), Size: SizeUnknown}
+	with := func(f func(*Entry)) []Entry {
+		e := one
+		f(&e)
+		return []Entry{e}
+	}
+	cases := []struct {
+		name, text string
+		want       []Entry
+	}{
+		{"nothing", ` { } `, nil},
+		{"the least", `{"a":{"cluster_item_key":"k/","hash":"` + h + `"}}`, []Entry{one}},
+		{"merged with its keys", `{"a":{"mod_time":1,"cluster_item_key":"k/","merged":true,"merge_type":"TYPE","merge_name":"/x","hash":"` + h + `"}}`,
+			with(func(e *Entry) { e.Merged, e.ModTime = true, 1 })},
+		{"unknown keys of every kind", `{"a":{"x":[1,[],{}, {"y":null}],"z":"\u00e4\n","t":true,"f":false,"n":-1.5e+3,"cluster_item_key":"k/","hash":"` + h + `"}}`, []Entry{one}},
+		{"escapes", `{"\u00e4\/\ud83D\uDc22\t":{"cluster_item_key":"\u006b/","hash":"` + h + `"}}`,
+			with(func(e *Entry) { e.Path = "ä/\U0001f422\t" })},
+		{"raw UTF-8", `{"ä🐢":{"cluster_item_key":"k/","hash":"` + h + `"}}`, with(func(e *Entry) { e.Path = "ä🐢" })},
+		{"a name the original could not write", `{"x\udcff":{"cluster_item_key":"k/","hash":"` + h + `"},"a":{"cluster_item_key":"k/","hash":"` + h + `"}}`, []Entry{one}},
+		{"a half pair before an escape", `{"x\ud83d\n":{"cluster_item_key":"k/","hash":"` + h + `"}}`, nil},
+		{"unsorted", `{"b":{"cluster_item_key":"k/","hash":"` + h + `"},"a":{"cluster_item_key":"k/","hash":"` + h + `"}}`,
+			[]Entry{one, {Path: "b", ItemKey: "k/", Digest: one.Digest, Size: SizeUnknown}}},
+		{"an empty path", `{"":{"cluster_item_key":"k/","hash":"` + h + `"}}`, with(func(e *Entry) { e.Path = "" })},
+	}
+	for _, c := range cases {
+		for name, r := range map[string]io.Reader{
+			"whole": strings.NewReader(c.text), "byte by byte": iotest.OneByteReader(strings.NewReader(c.text)),
+			"data with the end": iotest.DataErrReader(strings.NewReader(c.text)),
+		} {
+			m, err := Read(r, Limits{})
+			if err != nil {
+				t.Errorf("%s, %s: %v", c.name, name, err)
+			} else if diff := cmp.Diff(c.want, m.Entries()); diff != "" {
+				t.Errorf("%s, %s: %s", c.name, name, diff)
+			}
+		}
+	}
+}
+
+func TestRead_Refuses(t *testing.T) {
+	h := hashOf("1")
+	ok := `"cluster_item_key":"k/","hash":"` + h + `"`
+	deep := strings.Repeat("[", 40) + strings.Repeat("]", 40)
+	for name, text := range map[string]string{
+		"no text":                    ``,
+		"an array":                   `[]`,
+		"null":                       `null`,
+		"cut off":                    `{"a":{` + ok,
+		"cut off in a string":        `{"a`,
+		"something behind":           `{} {}`,
+		"a path twice":               `{"a":{` + ok + `},"a":{` + ok + `}}`,
+		"a key twice":                `{"a":{` + ok + `,"hash":"` + h + `"}}`,
+		"no hash":                    `{"a":{"cluster_item_key":"k/"}}`,
+		"no key":                     `{"a":{"hash":"` + h + `"}}`,
+		"entry is text":              `{"a":"x"}`,
+		"entry is null":              `{"a":null}`,
+		"hash is a number":           `{"a":{"cluster_item_key":"k/","hash":1}}`,
+		"hash too short":             `{"a":{"cluster_item_key":"k/","hash":"` + h[2:] + `"}}`,
+		"hash in capitals":           `{"a":{"cluster_item_key":"k/","hash":"` + strings.ToUpper(h) + `"}}`,
+		"mod_time is text":           `{"a":{"mod_time":"1",` + ok + `}}`,
+		"mod_time is infinite":       `{"a":{"mod_time":Infinity,` + ok + `}}`,
+		"mod_time out of range":      `{"a":{"mod_time":1e999,` + ok + `}}`,
+		"mod_time without end":       `{"a":{"mod_time":1.,` + ok + `}}`,
+		"mod_time with leading zero": `{"a":{"mod_time":01,` + ok + `}}`,
+		"mod_time of many digits":    `{"a":{"mod_time":` + strings.Repeat("1", 600) + `,` + ok + `}}`,
+		"merged is a number":         `{"a":{"merged":0,` + ok + `}}`,
+		"merged is nearly true":      `{"a":{"merged":trux,` + ok + `}}`,
+		"half a pair as the key":     `{"a":{"cluster_item_key":"\ud800","hash":"` + h + `"}}`,
+		"a comma too many":           `{"a":{` + ok + `},}`,
+		"no colon":                   `{"a" {` + ok + `}}`,
+		"a raw line feed":            "{\"a\n\":{" + ok + `}}`,
+		"invalid UTF-8":              "{\"a\xff\":{" + ok + `}}`,
+		"an unknown escape":          `{"a\x":{` + ok + `}}`,
+		"a bad unicode escape":       `{"a\u12g4":{` + ok + `}}`,
+		"an unknown value too deep":  `{"a":{"x":` + deep + `,` + ok + `}}`,
+	} {
+		for kind, r := range map[string]io.Reader{"whole": strings.NewReader(text), "byte by byte": iotest.OneByteReader(strings.NewReader(text))} {
+			if m, err := Read(r, Limits{}); !errors.Is(err, ErrMetadata) || m != nil {
+				t.Errorf("%s, %s: %v", name, kind, err)
+			}
+		}
+	}
+}
+
+func TestRead_Limits(t *testing.T) {
+	text := `{` + meta("a", "1") + `, ` + meta("bb", "2") + `}`
+	for name, c := range map[string]struct {
+		l  Limits
+		ok bool
+	}{
+		"just enough":      {Limits{Entries: 2, PathBytes: 10, Bytes: int64(len(text))}, true},
+		"too many entries": {Limits{Entries: 1}, false},
+		"a path too long":  {Limits{PathBytes: 1}, false},
+		"too many bytes":   {Limits{Bytes: int64(len(text)) - 1}, false},
+	} {
+		_, err := Read(strings.NewReader(text), c.l)
+		if c.ok && err != nil || !c.ok && !errors.Is(err, ErrLimit) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	long := `{"a":{"x":"` + strings.Repeat("y", maxText+1) + `"}}`
+	if _, err := Read(strings.NewReader(long), Limits{}); !errors.Is(err, ErrLimit) {
+		t.Errorf("a long unknown value: %v", err)
+	}
+}
+
+// endless gives a path without end, or entries without end.
+func TestRead_StopsAtTheLimitOfAnEndlessStream(t *testing.T) {
+	for name, part := range map[string]string{"string": "x", "white space": " ", "number": "1", "array": "["} {
+		start := map[string]string{"string": `{"`, "white space": `{`, "number": `{"a":{"mod_time":`, "array": `{"a":{"x":`}[name]
+		r := io.MultiReader(strings.NewReader(start), &repeat{part: []byte(part)})
+		if _, err := Read(r, Limits{Bytes: 1 << 20}); err == nil {
+			t.Errorf("%s: accepted", name)
+		}
+	}
+}
+
+type repeat struct{ part []byte }
+
+func (r *repeat) Read(p []byte) (int, error) {
+	for i := range p {
+		p[i] = r.part[i%len(r.part)]
+	}
+	return len(p), nil
+}
+
+func TestRead_PassesOnTheReadersError(t *testing.T) {
+	broken := errors.New("connection reset")
+	for _, text := range []string{``, `{`, `{"a`, `{"a":{"mod_time":1`, `{"a":{"merged":tr`, `{}`} {
+		r := io.MultiReader(strings.NewReader(text), iotest.ErrReader(broken))
+		if _, err := Read(r, Limits{}); !errors.Is(err, broken) {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
+}
+
+func TestReadDifference(t *testing.T) {
+	text := `{"shared": {` + meta("s", "1") + `}, "later": [1], "missing": {` + meta("m2", "1") + `, ` + meta("m1", "1") + `}, "extra": {}}`
+	d, err := ReadDifference(strings.NewReader(text), Limits{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if paths(d.Missing) != "m1 m2" || paths(d.Shared) != "s" || len(d.Extra) != 0 {
+		t.Errorf("%+v", d)
+	}
+	for name, bad := range map[string]string{
+		"a class missing":          `{"missing": {}, "extra": {}}`,
+		"nothing":                  `{}`,
+		"a class twice":            `{"missing": {}, "extra": {}, "shared": {}, "extra": {}}`,
+		"a class is a list":        `{"missing": [], "extra": {}, "shared": {}}`,
+		"a path in two classes":    `{"missing": {` + meta("a", "1") + `}, "extra": {` + meta("a", "1") + `}, "shared": {}}`,
+		"a path twice in one":      `{"missing": {` + meta("a", "1") + `,` + meta("a", "2") + `}, "extra": {}, "shared": {}}`,
+		"a worker's metadata":      `{` + meta("a", "1") + `}`,
+		"a class and then the end": `{"missing": {}`,
+	} {
+		if _, err := ReadDifference(strings.NewReader(bad), Limits{}); !errors.Is(err, ErrMetadata) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if _, err := ReadDifference(strings.NewReader(text), Limits{Entries: 2}); !errors.Is(err, ErrLimit) {
+		t.Errorf("entries are counted over all classes: %v", err)
+	}
+}
+
+func TestJSON_ThereAndBack(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		names := rapid.SliceOfDistinct(rapid.StringN(0, 12, -1), rapid.ID).Draw(t, "names")
+		var entries []Entry
+		for _, name := range names {
+			entries = append(entries, Entry{
+				Path: name, ItemKey: rapid.SampledFrom([]string{"etc/", "ä/"}).Draw(t, "key"),
+				ModTime: rapid.Float64().Draw(t, "time"), Digest: DigestOf([]byte(name)), Size: SizeUnknown,
+			})
+		}
+		m, err := New(entries)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var b bytes.Buffer
+		if err := m.WriteJSON(&b); err != nil {
+			t.Fatal(err)
+		}
+		if !json.Valid(b.Bytes()) {
+			t.Fatalf("no JSON: %s", b.Bytes())
+		}
+		back, err := Read(&b, Limits{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(m.Entries(), back.Entries()); diff != "" {
+			t.Fatal(diff)
+		}
+	})
+}
+
+// What real nodes sent is read, and each entry is written as they wrote it.
+func TestJSON_Recordings(t *testing.T) {
+	const recording = "../../../shared/golden/cluster/main-worker.zips.jsonl"
+	f, err := os.Open(recording)
+	if err != nil {
+		t.Skip("recordings not here: shared/golden")
+	}
+	defer f.Close()
+	lines := bufio.NewScanner(f)
+	lines.Buffer(nil, 1<<24)
+	seen := map[string]int{}
+	for lines.Scan() {
+		var zip struct {
+			Dir     string
+			Entries []struct{ Name, Text string }
+		}
+		if err := json.Unmarshal(lines.Bytes(), &zip); err != nil {
+			t.Fatal(err)
+		}
+		text := zip.Entries[len(zip.Entries)-1].Text
+		var entries []Entry
+		if zip.Dir == "c2s" {
+			m, err := Read(strings.NewReader(text), Limits{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			entries = m.Entries()
+		} else {
+			d, err := ReadDifference(strings.NewReader(text), Limits{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			entries = append(append(append(entries, d.Missing...), d.Extra...), d.Shared...)
+		}
+		if len(entries) != strings.Count(text, "cluster_item_key") {
+			t.Errorf("%d entries of %s", len(entries), text)
+		}
+		for _, e := range entries {
+			if !strings.Contains(text, string(appendEntry(nil, &e))) {
+				t.Errorf("%s is not in %s", appendEntry(nil, &e), text)
+			}
+			if err := DefaultItems().Check(e); err != nil {
+				t.Error(err)
+			}
+		}
+		seen[zip.Dir] += len(entries)
+	}
+	if seen["c2s"] == 0 || seen["s2c"] == 0 {
+		t.Errorf("entries seen: %v", seen)
+	}
+}
+
+// oracle reads a manifest by encoding/json. ok is false when it is not what
+// Read takes.
+func oracle(data []byte) (map[string]Entry, bool) {
+	if !json.Valid(data) {
+		return nil, false
+	}
+	dec := json.NewDecoder(bytes.NewReader(data))
+	if tok, err := dec.Token(); err != nil || tok != json.Delim('{') {
+		return nil, false
+	}
+	out := map[string]Entry{}
+	for dec.More() {
+		name, _ := dec.Token()
+		var fields map[string]json.RawMessage
+		if dec.Decode(&fields) != nil || fields == nil {
+			return nil, false
+		}
+		e := Entry{Size: SizeUnknown}
+		for key, target := range map[string]any{"mod_time": &e.ModTime, "cluster_item_key": &e.ItemKey, "merged": &e.Merged} {
+			if raw, given := fields[key]; given && (string(raw) == "null" || json.Unmarshal(raw, target) != nil) {
+				return nil, false
+			}
+		}
+		text, err := strconv.Unquote(string(fields["hash"]))
+		if _, given := fields["cluster_item_key"]; err != nil || !given {
+			return nil, false
+		}
+		if e.Digest, err = ParseDigest(text); err != nil {
+			return nil, false
+		}
+		e.Path = name.(string)
+		out[e.Path] = e
+	}
+	return out, true
+}
+
+func FuzzRead(f *testing.F) {
+	f.Add([]byte(`{` + meta("a", "1") + `, ` + meta("b/\u00e4", "2") + `}`))
+	f.Add([]byte(`{}`))
+	f.Add([]byte(`{"a":{"x":[1,{"y":null}],"cluster_item_key":"\u006b\ud83d\udc22","mod_time":-1.5e3,"merged":true,"hash":"` + hashOf("") + `"}}`))
+	f.Add([]byte(`{"x\udcff":{"cluster_item_key":"k/","hash":"` + hashOf("") + `"}}`))
+	f.Add([]byte("{\"\xff\":{}}"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		whole, err := Read(bytes.NewReader(data), Limits{})
+		pieces, err2 := Read(iotest.OneByteReader(bytes.NewReader(data)), Limits{})
+		if (err == nil) != (err2 == nil) {
+			t.Fatalf("whole: %v, byte by byte: %v", err, err2)
+		}
+		want, ok := oracle(data)
+		if err != nil {
+			// Stricter than the oracle: duplicates, invalid UTF-8, depth, length.
+			plain := bytes.IndexByte(data, '\\') < 0 && bytes.IndexFunc(data, func(r rune) bool { return r > 126 }) < 0
+			if ok && plain && len(data) < 4000 && !strings.Contains(err.Error(), "twice") && !strings.Contains(err.Error(), "deep") &&
+				!strings.Contains(err.Error(), "out of range") {
+				t.Fatalf("refused: %v", err)
+			}
+			return
+		}
+		if !ok {
+			t.Fatalf("accepted what encoding/json does not")
+		}
+		if diff := cmp.Diff(whole.Entries(), pieces.Entries()); diff != "" {
+			t.Fatal(diff)
+		}
+		for _, e := range whole.Entries() {
+			if diff := cmp.Diff(want[e.Path], e); diff != "" {
+				t.Fatal(diff)
+			}
+		}
+		var b bytes.Buffer
+		if err := whole.WriteJSON(&b); err != nil {
+			t.Fatal(err)
+		}
+		back, err := Read(&b, Limits{})
+		if err != nil || back.Sum() != whole.Sum() {
+			t.Fatalf("not the same after writing: %v", err)
+		}
+	})
+}
+
+func FuzzReadDifference(f *testing.F) {
+	f.Add([]byte(`{"missing": {` + meta("a", "1") + `}, "extra": {` + meta("b", "1") + `}, "shared": {` + meta("c", "1") + `}}`))
+	f.Add([]byte(`{"missing": {}, "extra": {}, "shared": {}}`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		d, err := ReadDifference(bytes.NewReader(data), Limits{})
+		if err != nil {
+			return
+		}
+		var first, second bytes.Buffer
+		if err := d.WriteJSON(&first); err != nil {
+			t.Fatal(err)
+		}
+		again, err := ReadDifference(bytes.NewReader(first.Bytes()), Limits{})
+		if err != nil {
+			t.Fatalf("not read back: %v", err)
+		}
+		if err := again.WriteJSON(&second); err != nil || !bytes.Equal(first.Bytes(), second.Bytes()) {
+			t.Fatalf("%s\n%s", first.Bytes(), second.Bytes())
+		}
+	})
+}
+
+func BenchmarkWriteJSON10k(b *testing.B) {
+	m := mustNew(b, many(10000)...)
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := m.WriteJSON(io.Discard); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkRead10k(b *testing.B) {
+	var text bytes.Buffer
+	if err := mustNew(b, many(10000)...).WriteJSON(&text); err != nil {
+		b.Fatal(err)
+	}
+	b.SetBytes(int64(text.Len()))
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := Read(bytes.NewReader(text.Bytes()), Limits{}); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
