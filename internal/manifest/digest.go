@@ -1,7 +1,7 @@
 package manifest
 
 import (
-	"encoding/hex"
+	"encoding/binary"
 	"errors"
 	"hash"
 
@@ -19,10 +19,10 @@ const DigestSize = blake2b.Size
 type Digest [DigestSize]byte
 
 // ParseDigest reads the form that String writes. Anything else is ErrDigest.
-func ParseDigest(s string) (Digest, error) { return parseDigest(s) }
+func ParseDigest(s string) (Digest, error) { return parseDigest([]byte(s)) }
 
 // String returns the digest as 128 lower-case hexadecimal characters.
-func (d Digest) String() string { return hex.EncodeToString(d[:]) }
+func (d Digest) String() string { return string(d.appendHex(make([]byte, 0, 2*DigestSize))) }
 
 // IsZero tells the digest that no content has: the one of a Digest never set.
 func (d Digest) IsZero() bool { return d == Digest{} }
@@ -54,29 +54,30 @@ func (h *Hasher) Digest() Digest { return Digest(h.hash.Sum(h.scratch[:0])) }
 // Reset forgets what was written.
 func (h *Hasher) Reset() { h.hash.Reset() }
 
-func parseDigest[T string | []byte](s T) (Digest, error) {
+// parseDigest decodes eight characters at a time. That they were lower-case
+// hexadecimal shows when they come out again by encoding.
+func parseDigest(s []byte) (Digest, error) {
 	var d Digest
 	if len(s) != 2*DigestSize {
 		return Digest{}, ErrDigest
 	}
-	for i := range d {
-		high, low := nibble(s[2*i]), nibble(s[2*i+1])
-		if (high|low)&0xf0 != 0 {
-			return Digest{}, ErrDigest
-		}
-		d[i] = high<<4 | low
+	var wrong uint64
+	for i := 0; i < DigestSize; i += 4 {
+		chars := load8(s[2*i : 2*i+8])
+		four := fromHex(chars)
+		wrong |= toHex(four) ^ chars
+		binary.LittleEndian.PutUint32(d[i:], four)
+	}
+	if wrong != 0 {
+		return Digest{}, ErrDigest
 	}
 	return d, nil
 }
 
-// nibble returns the value of a lower-case hexadecimal character, 0xff for any
-// other.
-func nibble(c byte) byte {
-	switch {
-	case '0' <= c && c <= '9':
-		return c - '0'
-	case 'a' <= c && c <= 'f':
-		return c - 'a' + 10
+// appendHex appends the text of the digest.
+func (d *Digest) appendHex(b []byte) []byte {
+	for i := 0; i < DigestSize; i += 4 {
+		b = binary.LittleEndian.AppendUint64(b, toHex(binary.LittleEndian.Uint32(d[i:])))
 	}
-	return 0xff
+	return b
 }

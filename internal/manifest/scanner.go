@@ -308,12 +308,13 @@ func (s *scanner) text(limit int) ([]byte, error) {
 		return nil, err
 	}
 	s.scratch = s.scratch[:0]
-	alone, first := false, true
+	alone, first, ascii := false, true, true
 	for {
 		if s.pos == s.end && !s.fill() {
 			return nil, s.broken()
 		}
-		n := plainRun(s.buf[s.pos:s.end])
+		n, plain := plainRun(s.buf[s.pos:s.end])
+		ascii = ascii && plain
 		run := s.buf[s.pos : s.pos+n]
 		s.pos += n
 		if len(s.scratch)+n > limit {
@@ -325,7 +326,13 @@ func (s *scanner) text(limit int) ([]byte, error) {
 				s.scratch = append(s.scratch, run...)
 				run = s.scratch
 			}
-			return s.finished(run, alone)
+			if !ascii && !utf8.Valid(run) {
+				return nil, s.syntax("invalid UTF-8 in a string before")
+			}
+			if alone {
+				return nil, nil
+			}
+			return run, nil
 		}
 		first = false
 		s.scratch = append(s.scratch, run...)
@@ -342,27 +349,6 @@ func (s *scanner) text(limit int) ([]byte, error) {
 		}
 		alone = alone || half
 	}
-}
-
-func (s *scanner) finished(text []byte, alone bool) ([]byte, error) {
-	if !utf8.Valid(text) {
-		return nil, s.syntax("invalid UTF-8 in a string before")
-	}
-	if alone {
-		return nil, nil
-	}
-	return text, nil
-}
-
-// plainRun returns how many bytes stand before the next quote, backslash or
-// control character.
-func plainRun(b []byte) int {
-	for i, c := range b {
-		if c == '"' || c == '\\' || c < ' ' {
-			return i
-		}
-	}
-	return len(b)
 }
 
 // escape reads what follows a backslash, appends it to scratch, and tells
@@ -449,14 +435,17 @@ func (s *scanner) unit() (rune, error) {
 		if err != nil {
 			return 0, err
 		}
-		if 'A' <= c && c <= 'F' {
-			c += 'a' - 'A'
-		}
-		n := nibble(c)
-		if n > 0xf {
+		switch {
+		case '0' <= c && c <= '9':
+			c -= '0'
+		case 'a' <= c && c <= 'f':
+			c -= 'a' - 10
+		case 'A' <= c && c <= 'F':
+			c -= 'A' - 10
+		default:
 			return 0, s.syntax("expected four hexadecimal characters")
 		}
-		r = r<<4 | rune(n)
+		r = r<<4 | rune(c)
 	}
 	return r, nil
 }

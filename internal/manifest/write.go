@@ -4,6 +4,7 @@ import (
 	"io"
 	"math"
 	"strconv"
+	"strings"
 	"unicode/utf8"
 )
 
@@ -75,9 +76,7 @@ func appendEntry(b []byte, e *Entry) []byte {
 	b = append(b, `, "cluster_item_key": `...)
 	b = appendString(b, e.ItemKey)
 	b = append(b, `, "merged": false, "hash": "`...)
-	for _, c := range e.Digest {
-		b = append(b, hexDigits[c>>4], hexDigits[c&0xf])
-	}
+	b = e.Digest.appendHex(b)
 	return append(b, `"}`...)
 }
 
@@ -102,21 +101,19 @@ func appendFloat(b []byte, f float64) []byte {
 
 func appendString(b []byte, s string) []byte {
 	b = append(b, '"')
-	start := 0
-	for i := 0; i < len(s); {
-		c := s[i]
-		if c >= ' ' && c < 0x7f && c != '"' && c != '\\' {
-			i++
-			continue
+	for {
+		n, ascii := plainRun(s)
+		if !ascii {
+			n = strings.IndexFunc(s, func(r rune) bool { return r < ' ' || r == '"' || r == '\\' || r >= utf8.RuneSelf })
 		}
-		b = append(b, s[start:i]...)
-		r, size := utf8.DecodeRuneInString(s[i:])
+		b = append(b, s[:n]...)
+		if s = s[n:]; s == "" {
+			return append(b, '"')
+		}
+		r, size := utf8.DecodeRuneInString(s)
 		b = appendEscaped(b, r)
-		i += size
-		start = i
+		s = s[size:]
 	}
-	b = append(b, s[start:]...)
-	return append(b, '"')
 }
 
 func appendEscaped(b []byte, r rune) []byte {
@@ -133,8 +130,6 @@ func appendEscaped(b []byte, r rune) []byte {
 		return append(b, `\b`...)
 	case '\f':
 		return append(b, `\f`...)
-	case 0x7f:
-		return append(b, 0x7f)
 	}
 	if r > 0xffff {
 		r -= 0x10000
