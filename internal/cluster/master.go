@@ -1,0 +1,251 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+
+	"testudo/internal/fault"
+	"testudo/internal/logging"
+	"testudo/internal/metrics"
+	"testudo/internal/session"
+)
+
+// MasterConfig is what a master needs to admit workers.
+type MasterConfig struct {
+	NodeName string
+	Cluster  string
+	Version  string // presented and demanded
+	Session  session.Config
+	Limits   AdmissionLimits
+
+	CheckEvery   time.Duration // period of the keep-alive check
+	MaxSilence   time.Duration // a worker not heard of for longer is closed
+	ProbeTimeout time.Duration // for the old connection of a worker that comes back
+
+	Log     *slog.Logger
+	Metrics *metrics.Set
+}
+
+// Master admits workers and keeps the registry of those connected.
+type Master struct {
+	cfg       MasterConfig
+	exchanges []Exchange
+	admission admission
+	strangers repeated
+	members   registry
+}
+
+// NewMaster returns a master that offers the exchanges to each worker.
+func NewMaster(cfg MasterConfig, exchanges ...Exchange) *Master {
+	return &Master{
+		cfg:       cfg,
+		exchanges: exchanges,
+		admission: admission{limits: cfg.Limits},
+		members:   registry{byName: make(map[string]*member)},
+	}
+}
+
+// Members lists the connected workers in the order of their connection.
+func (m *Master) Members() []Member { return m.members.list() }
+
+// Serve accepts workers until ctx ends, then closes their sessions and waits
+// for them. It returns nil when ctx ended.
+func (m *Master) Serve(ctx context.Context, ln net.Listener) error {
+	m.cfg.Log.Info("Serving on " + pairOf(ln.Addr()))
+	var conns sync.WaitGroup
+	defer conns.Wait()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	stop := context.AfterFunc(ctx, func() { _ = ln.Close() })
+	defer stop()
+	conns.Go(func() { m.checkKeepAlives(ctx) })
+
+	pause := backoff.NewExponentialBackOff()
+	pause.InitialInterval, pause.MaxInterval = 5*time.Millisecond, time.Second
+	for {
+		conn, err := ln.Accept()
+		if ctx.Err() != nil {
+			return nil
+		}
+		if errors.Is(err, net.ErrClosed) {
+			return fmt.Errorf("accept workers: %w", err)
+		}
+		if err != nil { // such as too many open files: shed load and go on
+			m.strangers.log(m.cfg.Log, slog.LevelError, "Error accepting a connection: "+err.Error())
+			wait(ctx, pause.NextBackOff())
+			continue
+		}
+		pause.Reset()
+		visitor, full := m.admission.enter(conn.RemoteAddr())
+		if full != "" {
+			m.cfg.Metrics.ConnectionRefused(full)
+			m.strangers.log(m.cfg.Log, slog.LevelWarn, "Connection refused: limit of "+full+" reached", slog.String("address", hostOf(conn.RemoteAddr())))
+			_ = conn.Close()
+			continue
+		}
+		conns.Go(func() {
+			defer visitor.leave()
+			m.serveConn(ctx, conn, visitor)
+		})
+	}
+}
+
+// serveConn is the life of one connection.
+func (m *Master) serveConn(ctx context.Context, conn net.Conn, v *visitor) {
+	stranger := m.cfg.Log.With(logging.Tag("Worker"))
+	s := session.New(conn, m.cfg.Session)
+	defer s.Close(nil)
+	h, err := s.AcceptHello(ctx)
+	if err != nil && !session.IsHelloFields(err) {
+		m.cfg.Metrics.ConnectionRefused("handshake")
+		if ctx.Err() == nil {
+			m.strangers.log(stranger, slog.LevelError, "Error during handshake with incoming connection: "+handshakeText(err), slog.String("address", hostOf(conn.RemoteAddr())))
+		}
+		return
+	}
+	stranger.Info("Connection from " + pairOf(conn.RemoteAddr()))
+	if err == nil {
+		err = m.check(h)
+	}
+	var w *member
+	if err == nil {
+		w, err = m.register(ctx, h, s)
+	}
+	if err != nil {
+		m.cfg.Metrics.ConnectionRefused("hello")
+		m.strangers.log(stranger, slog.LevelError, "Internal error processing request 'b'hello'': "+logging.Quote(fault.From(err).Error()), slog.String("address", hostOf(conn.RemoteAddr())))
+		s.Refuse(h, err)
+		return
+	}
+	v.known()
+	m.serveMember(ctx, w, h)
+}
+
+func (m *Master) serveMember(ctx context.Context, w *member, h session.Hello) {
+	s := w.session
+	defer m.members.remove(w)
+	mux := session.NewMux()
+	mux.HandleControl("echo-c", w.keepAlive)
+	work := offerAll(m.exchanges, s, mux)
+	s.Establish(h, mux, m.cfg.Log.With(logging.Tag("Worker "+h.Name)))
+	if err := s.Welcome(h); err != nil {
+		s.Log().Error("Error during connection with '" + h.Name + "': " + err.Error())
+		return
+	}
+	for _, task := range work {
+		s.Go(task)
+	}
+	err := s.Run(ctx)
+	if isOrderly(err) || ctx.Err() != nil {
+		s.Log().Debug("Disconnected " + h.Name + ".")
+	} else {
+		s.Log().Error("Error during connection with '" + h.Name + "': " + handshakeText(err) + ".")
+	}
+	s.Log().Info("Cancelling pending tasks.")
+}
+
+// check compares a hello with what this master is (docs/wire.md §6), in the
+// order of the original but for the question whether the name is in use.
+func (m *Master) check(h session.Hello) error {
+	if err := CheckName(h.Name); err != nil {
+		return err
+	}
+	_, inUse := m.members.find(h.Name)
+	var err error
+	switch {
+	case h.Name == m.cfg.NodeName:
+		return fault.New(fault.SameAsMaster, nil)
+	case h.Cluster != m.cfg.Cluster:
+		err = fault.New(fault.WrongCluster, nil)
+	case h.Version != m.cfg.Version:
+		err = fault.New(fault.WrongVersion, nil)
+	}
+	if inUse && err != nil {
+		return fault.New(fault.DuplicateName, h.Name)
+	}
+	return err
+}
+
+// register enters a worker under its name. When the name is in use the old
+// connection is probed: one that answers keeps the name, one that does not
+// within ProbeTimeout gives it up (docs/wire.md §8).
+func (m *Master) register(ctx context.Context, h session.Hello, s *session.Session) (*member, error) {
+	w := newMember(h, s)
+	for {
+		old := m.members.add(w)
+		if old == nil {
+			return w, nil
+		}
+		if old.alive(ctx, m.cfg.ProbeTimeout) {
+			return nil, fault.New(fault.DuplicateName, h.Name)
+		}
+		old.session.Log().Warn("The worker has connected again and its old connection does not answer. Disconnecting the old one.")
+		old.session.Close(errReplaced)
+		m.members.removeWait(ctx, old)
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+	}
+}
+
+// checkKeepAlives closes the sessions of workers that have fallen silent.
+func (m *Master) checkKeepAlives(ctx context.Context) {
+	log := m.cfg.Log.With(logging.Task("Keep alive"))
+	tick := time.NewTicker(m.cfg.CheckEvery)
+	defer tick.Stop()
+	for {
+		log.Debug("Calculating.")
+		for _, w := range m.members.all() {
+			if silence := time.Since(w.lastHeard()); silence > m.cfg.MaxSilence {
+				log.Error("No keep alives have been received from " + w.name + " in the last minute. Disconnecting")
+				w.session.Close(errSilent)
+			}
+		}
+		log.Debug("Calculated.")
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func wait(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
+	}
+}
+
+// pairOf writes an address as the original's log does: ('127.0.0.1', 1516).
+func pairOf(addr net.Addr) string {
+	host, port, err := net.SplitHostPort(addr.String())
+	if err != nil {
+		return "'" + addr.String() + "'"
+	}
+	return "('" + host + "', " + port + ")"
+}
+
+// Listen opens the master's port with the keep-alive settings of connections.
+func Listen(ctx context.Context, address string) (net.Listener, error) {
+	lc := net.ListenConfig{KeepAliveConfig: keepAlive, Control: controlSocket}
+	ln, err := lc.Listen(ctx, "tcp", address)
+	if err != nil {
+		var sys *os.SyscallError
+		if errors.As(err, &sys) {
+			return nil, fmt.Errorf("listen on %s: %w", address, sys.Err)
+		}
+		return nil, err
+	}
+	return ln, nil
+}

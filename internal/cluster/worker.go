@@ -1,0 +1,220 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+
+	"testudo/internal/fault"
+	"testudo/internal/logging"
+	"testudo/internal/metrics"
+	"testudo/internal/session"
+)
+
+// WorkerConfig is what a worker needs to find its master.
+type WorkerConfig struct {
+	Hello   session.Hello
+	Master  string // host name or address
+	Port    int
+	Session session.Config
+
+	KeepAlive time.Duration // period
+	MaxFailed int           // keep-alives that may fail in a row
+	Retry     time.Duration // longest pause before connecting again
+
+	// Dial replaces the network, in tests.
+	Dial func(ctx context.Context, address string) (net.Conn, error)
+
+	Log     *slog.Logger
+	Metrics *metrics.Set
+}
+
+// Worker keeps a session with its master.
+type Worker struct {
+	cfg       WorkerConfig
+	exchanges []Exchange
+	trouble   logging.Recurring
+	connected atomic.Int64 // unix nanoseconds since when, 0 when not
+}
+
+// NewWorker returns a worker that offers the exchanges to its master.
+func NewWorker(cfg WorkerConfig, exchanges ...Exchange) *Worker {
+	if cfg.Dial == nil {
+		d := net.Dialer{Timeout: 20 * time.Second, KeepAliveConfig: keepAlive, Control: controlSocket}
+		cfg.Dial = func(ctx context.Context, address string) (net.Conn, error) {
+			return d.DialContext(ctx, "tcp", address)
+		}
+	}
+	return &Worker{cfg: cfg, exchanges: exchanges}
+}
+
+// Connected is since when the worker has a master; the zero time when it has
+// none.
+func (w *Worker) Connected() time.Time {
+	if at := w.connected.Load(); at != 0 {
+		return time.Unix(0, at)
+	}
+	return time.Time{}
+}
+
+// Run connects, and connects again when the session ends, until ctx ends. The
+// pause grows from a tenth of Retry to Retry, with jitter, and starts anew
+// after a session that got as far as hello.
+func (w *Worker) Run(ctx context.Context) error {
+	pause := backoff.NewExponentialBackOff()
+	pause.InitialInterval = max(w.cfg.Retry/10, 10*time.Millisecond)
+	pause.MaxInterval = w.cfg.Retry
+	pause.Reset()
+	for {
+		welcome := w.connect(ctx)
+		if ctx.Err() != nil {
+			return nil
+		}
+		if welcome {
+			pause.Reset()
+		}
+		wait(ctx, min(pause.NextBackOff(), w.cfg.Retry))
+		if ctx.Err() != nil {
+			return nil
+		}
+	}
+}
+
+// connect is one try: it returns when the session has ended, and says whether
+// the master had accepted us.
+func (w *Worker) connect(ctx context.Context) (welcome bool) {
+	log := w.cfg.Log
+	address := net.JoinHostPort(w.cfg.Master, strconv.Itoa(w.cfg.Port))
+	conn, err := w.cfg.Dial(ctx, address)
+	if err != nil {
+		if ctx.Err() == nil {
+			w.trouble.Fail(log, slog.LevelError, fmt.Sprintf("Could not connect to master: %s. Trying again in %.0f seconds.", logging.Quote(err.Error()), w.cfg.Retry.Seconds()))
+		}
+		return false
+	}
+	s := session.New(conn, w.cfg.Session)
+	mux := session.NewMux()
+	mux.HandleControl("echo-m", func(_ context.Context, _ *session.Session, payload []byte) (session.Reply, error) {
+		return session.Reply{Command: "ok-c", Payload: payload}, nil
+	})
+	work := offerAll(w.exchanges, s, mux)
+	s.Establish(w.cfg.Hello, mux, log)
+	accepted := make(chan struct{})
+	s.Go(func(ctx context.Context) {
+		if err := w.introduce(ctx, s); err != nil {
+			s.Close(err)
+			return
+		}
+		close(accepted)
+		w.keepAlive(ctx, s)
+	})
+	for _, task := range work {
+		s.Go(func(ctx context.Context) {
+			select {
+			case <-accepted:
+				task(ctx)
+			case <-ctx.Done():
+			}
+		})
+	}
+	err = s.Run(ctx)
+	w.connected.Store(0)
+	select {
+	case <-accepted:
+		welcome = true
+	default:
+	}
+	if ctx.Err() == nil {
+		w.explain(err, welcome)
+	}
+	return welcome
+}
+
+// refusedError is a hello that the master did not accept.
+type refusedError struct{ err error }
+
+func (e *refusedError) Error() string { return "hello: " + e.err.Error() }
+func (e *refusedError) Unwrap() error { return e.err }
+
+func (w *Worker) introduce(ctx context.Context, s *session.Session) error {
+	if err := s.SayHello(ctx, w.cfg.Hello); err != nil {
+		return &refusedError{err}
+	}
+	w.connected.Store(time.Now().UnixNano())
+	w.trouble.Recovered(w.cfg.Log, "Connected to the master again.")
+	w.cfg.Log.Info("Successfully connected to master.")
+	return s.Introduce(ctx)
+}
+
+// keepAlive proves to both ends that the session lives. A failed one is tried
+// again at once.
+func (w *Worker) keepAlive(ctx context.Context, s *session.Session) {
+	log := w.cfg.Log.With(logging.Task("Keep Alive"))
+	failed := 0
+	for {
+		if failed == 0 {
+			wait(ctx, w.cfg.KeepAlive)
+		}
+		if ctx.Err() != nil {
+			return
+		}
+		answer, err := s.RequestControl(ctx, "echo-c", []byte("keepalive"))
+		if ctx.Err() != nil {
+			return
+		}
+		if err == nil {
+			failed = 0
+			log.Info("Successful response from master: " + logging.Quote(string(answer)))
+			continue
+		}
+		failed++
+		log.Error("Error sending keep alive: " + logging.Quote(err.Error()))
+		if failed >= w.cfg.MaxFailed {
+			log.Error("Maximum number of failed keep alives reached. Disconnecting.")
+			s.Close(errSilent)
+			return
+		}
+	}
+}
+
+// explain logs why a session has ended, in words an operator can act upon.
+func (w *Worker) explain(err error, welcome bool) {
+	log := w.cfg.Log
+	var refused *refusedError
+	var remote *session.RemoteError
+	switch {
+	case errors.As(err, &refused) && errors.As(err, &remote):
+		w.trouble.Fail(log, slog.LevelError, "Could not connect to master: "+logging.Quote(remote.Error())+".", hint(remote.Fault, w.cfg.Hello)...)
+	case errors.As(err, &refused):
+		w.trouble.Fail(log, slog.LevelError, "Could not connect to master: "+logging.Quote(fault.From(err).Error())+".")
+	case !welcome && errors.Is(err, io.EOF):
+		w.trouble.Fail(log, slog.LevelError, "The master closed the connection", slog.String("hint", "it did not answer hello: the cluster keys of the two nodes probably differ"))
+	case errors.Is(err, io.EOF), errors.Is(err, errSilent):
+		log.Info("The master closed the connection")
+	default:
+		w.trouble.Fail(log, slog.LevelError, "Connection closed due to an unhandled error: "+handshakeText(err))
+	}
+}
+
+// hint says what to do about a refused hello.
+func hint(f *fault.Error, h session.Hello) []slog.Attr {
+	switch f.Code {
+	case fault.DuplicateName:
+		return []slog.Attr{slog.String("hint", "another live worker is connected under the name "+h.Name+"; give each worker its own node_name")}
+	case fault.SameAsMaster:
+		return []slog.Attr{slog.String("hint", "this worker's node_name is the master's own")}
+	case fault.WrongCluster:
+		return []slog.Attr{slog.String("hint", "the master belongs to a cluster of another name; ours is "+h.Cluster)}
+	case fault.WrongVersion:
+		return []slog.Attr{slog.String("hint", "the master runs another version; we present "+h.Version+" (setting version in etc/testudo.yaml)")}
+	}
+	return nil
+}

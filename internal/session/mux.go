@@ -1,0 +1,90 @@
+package session
+
+import (
+	"context"
+	"fmt"
+)
+
+// Reply names (docs/wire.md §5). A frame with one of these names is never
+// answered: two peers that answered each other's errors would do so for ever.
+const (
+	replyOK     = "ok"
+	replyErr    = "err"
+	replyMaster = "ok-m"
+	replyWorker = "ok-c"
+)
+
+func isReply(command string) bool {
+	switch command {
+	case replyOK, replyErr, replyMaster, replyWorker:
+		return true
+	}
+	return false
+}
+
+// Reply is what a handler answers.
+type Reply struct {
+	Command string
+	Payload []byte
+}
+
+// OK is the reply "ok" with a payload.
+func OK[T string | []byte](payload T) Reply { return Reply{replyOK, []byte(payload)} }
+
+// Handler answers one request. An error becomes an "err" reply: as plain text
+// when it is a PlainError, in the error JSON of docs/wire.md §5.1 otherwise.
+//
+// The payload belongs to the session again when the handler returns. ctx ends
+// with the session. A handler that needs the peer's answer to a request of its
+// own starts a task with Session.Go: requests of one peer are handled in
+// order, so waiting for the peer here would wait for itself.
+type Handler func(ctx context.Context, s *Session, payload []byte) (Reply, error)
+
+// PlainError is an error whose text goes to the peer as it is.
+type PlainError string
+
+func (e PlainError) Error() string { return string(e) }
+
+func unknownCommand(name string) PlainError {
+	return PlainError(fmt.Sprintf("unknown command 'b'%s''", name))
+}
+
+type route struct {
+	handle  Handler
+	control bool
+}
+
+// Mux finds the handler of a command, as http.ServeMux does for paths. It is
+// filled before its session runs and not changed afterwards.
+type Mux struct {
+	routes map[string]route
+}
+
+// NewMux returns a mux that knows no command.
+func NewMux() *Mux { return &Mux{routes: make(map[string]route)} }
+
+// Handle registers the handler of a command. It panics when the command has
+// one already, since that is a mistake in the program.
+func (m *Mux) Handle(command string, h Handler) { m.add(command, route{handle: h}) }
+
+// HandleControl registers a handler that runs ahead of all waiting requests,
+// on the goroutine that reads the connection: it must not block.
+func (m *Mux) HandleControl(command string, h Handler) {
+	m.add(command, route{handle: h, control: true})
+}
+
+func (m *Mux) add(command string, r route) {
+	if _, twice := m.routes[command]; twice {
+		panic("session: two handlers for " + command)
+	}
+	m.routes[command] = r
+}
+
+func (m *Mux) find(command string) route {
+	if r, ok := m.routes[command]; ok {
+		return r
+	}
+	return route{control: true, handle: func(context.Context, *Session, []byte) (Reply, error) {
+		return Reply{}, unknownCommand(command)
+	}}
+}

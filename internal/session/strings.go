@@ -1,0 +1,206 @@
+package session
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"strconv"
+	"sync"
+	"time"
+
+	"testudo/internal/fault"
+	"testudo/internal/wire"
+)
+
+var (
+	// ErrUnknownString is returned when a string id names no string of this
+	// session.
+	ErrUnknownString = errors.New("unknown string id")
+	// ErrIncomplete is returned when a string or file is named before all of
+	// it has arrived.
+	ErrIncomplete = errors.New("not complete")
+	// ErrTooMuch is returned when a peer asks for more than Limits allow.
+	ErrTooMuch = errors.New("limit reached")
+)
+
+// stringStore holds the long strings a peer is sending (docs/wire.md §10.1).
+type stringStore struct {
+	limits Limits
+
+	mu        sync.Mutex
+	open      map[uint32]*longString
+	announced int64 // bytes, of all open strings
+}
+
+type longString struct {
+	size    int64
+	data    []byte
+	touched time.Time
+}
+
+// add makes room for a string. Memory is taken as bytes arrive, not for what
+// is announced.
+func (st *stringStore) add(size int64) (uint32, error) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	if len(st.open) >= st.limits.Strings {
+		return 0, fmt.Errorf("%d strings open: %w", len(st.open), ErrTooMuch)
+	}
+	if size > st.limits.StringBytes-st.announced {
+		return 0, fmt.Errorf("string of %d bytes: %w", size, ErrTooMuch)
+	}
+	if st.open == nil {
+		st.open = make(map[uint32]*longString)
+	}
+	id := st.freeIDLocked()
+	st.open[id] = &longString{size: size, touched: time.Now()}
+	st.announced += size
+	return id, nil
+}
+
+func (st *stringStore) freeIDLocked() uint32 {
+	for {
+		var b [4]byte
+		_, _ = rand.Read(b[:]) // never fails
+		id := binary.BigEndian.Uint32(b[:])
+		if _, taken := st.open[id]; !taken {
+			return id
+		}
+	}
+}
+
+func (st *stringStore) append(id uint32, chunk []byte) error {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	str, ok := st.open[id]
+	if !ok {
+		return ErrUnknownString
+	}
+	room := str.size - int64(len(str.data))
+	str.data = append(str.data, chunk[:min(room, int64(len(chunk)))]...)
+	str.touched = time.Now()
+	return nil
+}
+
+// abandon removes the first untouched string of a size, as err_str asks.
+func (st *stringStore) abandon(size int64) (uint32, bool) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	for id, str := range st.open {
+		if str.size == size && len(str.data) == 0 {
+			st.dropLocked(id)
+			return id, true
+		}
+	}
+	return 0, false
+}
+
+func (st *stringStore) take(id uint32) ([]byte, error) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	str, ok := st.open[id]
+	if !ok {
+		return nil, ErrUnknownString
+	}
+	if int64(len(str.data)) < str.size {
+		return nil, fmt.Errorf("string has %d of %d bytes: %w", len(str.data), str.size, ErrIncomplete)
+	}
+	st.dropLocked(id)
+	return str.data, nil
+}
+
+func (st *stringStore) expire(now time.Time) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	for id, str := range st.open {
+		if now.Sub(str.touched) > st.limits.StringAge {
+			st.dropLocked(id)
+		}
+	}
+}
+
+func (st *stringStore) dropLocked(id uint32) {
+	st.announced -= st.open[id].size
+	delete(st.open, id)
+}
+
+// TakeString hands over a string the peer has sent, by the id text of the
+// command that names it. It returns ErrUnknownString or ErrIncomplete.
+func (s *Session) TakeString(id string) ([]byte, error) {
+	n, err := strconv.ParseUint(id, 10, 32)
+	if err != nil {
+		return nil, ErrUnknownString
+	}
+	return s.strings.take(uint32(n))
+}
+
+// SendString sends a long string and returns the id the peer gave it.
+func (s *Session) SendString(ctx context.Context, data []byte) (string, error) {
+	size := strconv.AppendInt(nil, int64(len(data)), 10)
+	id, err := s.Request(ctx, "new_str", size)
+	if err != nil {
+		if errors.Is(err, fault.New(fault.RequestTimeout, nil)) {
+			_, _ = s.Request(ctx, "err_str", size) // best effort: frees the peer's buffer
+		}
+		return "", fmt.Errorf("send string of %d bytes: %w", len(data), err)
+	}
+	chunk := wire.Chunk - len(id) - 1
+	for len(data) > 0 {
+		n := min(chunk, len(data))
+		payload := append(append(bytes.Clone(id), ' '), data[:n]...)
+		if _, err := s.Request(ctx, "str_upd", payload); err != nil {
+			return "", fmt.Errorf("send string: %w", err)
+		}
+		data = data[n:]
+	}
+	return string(id), nil
+}
+
+func handleNewString(_ context.Context, s *Session, payload []byte) (Reply, error) {
+	size, err := parseSize(payload)
+	if err != nil {
+		return Reply{}, err
+	}
+	id, err := s.strings.add(size)
+	if err != nil {
+		return Reply{}, err
+	}
+	return OK(strconv.FormatUint(uint64(id), 10)), nil
+}
+
+func handleStringUpdate(_ context.Context, s *Session, payload []byte) (Reply, error) {
+	id, chunk, ok := bytes.Cut(payload, []byte{' '})
+	if !ok {
+		return Reply{}, errors.New("string id and chunk expected")
+	}
+	n, err := strconv.ParseUint(string(id), 10, 32)
+	if err != nil {
+		return Reply{}, ErrUnknownString
+	}
+	if err := s.strings.append(uint32(n), chunk); err != nil {
+		return Reply{}, err
+	}
+	return OK("String updated"), nil
+}
+
+func handleStringError(_ context.Context, s *Session, payload []byte) (Reply, error) {
+	size, err := parseSize(payload)
+	if err != nil {
+		return Reply{}, err
+	}
+	if id, ok := s.strings.abandon(size); ok {
+		return OK(strconv.FormatUint(uint64(id), 10)), nil
+	}
+	return OK("None"), nil
+}
+
+func parseSize(payload []byte) (int64, error) {
+	size, err := strconv.ParseUint(string(payload), 10, 62)
+	if err != nil {
+		return 0, fmt.Errorf("length expected, got %.32q", payload)
+	}
+	return int64(size), nil
+}
