@@ -2,21 +2,21 @@ package wire
 
 import "sync"
 
-// classes are the sizes of the buffers kept for reuse; what is larger is left
-// to the garbage collector, so that a peer's rare huge message costs memory
-// only while it lasts. Each is four times its predecessor, see grown.
+// Buffers are kept for reuse in a few sizes, each four times its predecessor
+// (see grown); the largest two hold the tokens of 256 KiB and of 1 MiB. What is
+// larger is left to the garbage collector, so that a peer's rare huge message
+// costs memory only while it lasts.
 const (
-	smallest  = 256
-	largest   = 1 << 20
-	numClass  = 7
+	smallest  = 384
 	growth    = 4
-	firstRead = 4096 // bytes set aside for a frame before its payload comes
+	numSizes  = 7    // the last is 1.5 MiB
+	firstRead = 6144 // bytes set aside for a frame before its payload comes
 )
 
 // Buffers keeps payload buffers for reuse. The zero value is ready; it is safe
 // for concurrent use, and one may serve any number of decoders and senders.
 type Buffers struct {
-	pools [numClass]sync.Pool // of *[]byte, pools[i] of size smallest*growth^i
+	pools [numSizes]sync.Pool // of *[]byte, pools[i] of size smallest*growth^i
 }
 
 // Get gives an empty buffer with room for at least n bytes.

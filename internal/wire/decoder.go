@@ -23,6 +23,7 @@ type Decoder struct {
 	buffers *Buffers
 	busy    func()
 	idle    func()
+	head    [HeaderSize]byte
 	begun   bool // busy was called for the frame being read
 	open    divided
 	err     error
@@ -100,9 +101,7 @@ func (d *Decoder) Next() (Frame, error) {
 			d.idle()
 		}
 		if err != nil {
-			d.err = err
-			d.open = divided{}
-			return Frame{}, err
+			return Frame{}, d.end(err)
 		}
 		if whole {
 			return f, nil
@@ -136,11 +135,10 @@ func (d *Decoder) end(err error) error {
 // frame reads one frame. It gives a message when that frame completes one.
 func (d *Decoder) frame() (f Frame, whole bool, err error) {
 	d.await(HeaderSize)
-	var raw [HeaderSize]byte
-	if _, err := io.ReadFull(d.r, raw[:]); err != nil {
+	if _, err := io.ReadFull(d.r, d.head[:]); err != nil {
 		return f, false, inside("header", err)
 	}
-	h := parseHeader(raw[:])
+	h := parseHeader(d.head[:])
 	limits := *d.limits.Load()
 	if int64(h.length) > int64(limits.FrameBytes) {
 		return f, false, h.refused(ReasonTooLarge, int64(h.length), nil)

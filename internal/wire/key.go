@@ -59,6 +59,7 @@ type state struct {
 	enc cipher.BlockMode
 	dec cipher.BlockMode
 	iv  [aes.BlockSize]byte
+	end [aes.BlockSize]byte // the last, padded block
 	tag [sha256.Size]byte
 	sum [sha256.Size]byte
 	raw [step]byte
@@ -100,24 +101,30 @@ func SealedSize(n int) int {
 // Seal appends the token of clear, made now with a random start, to dst, which
 // grows at most once. dst's free space and clear must not overlap.
 func (k *Key) Seal(dst, clear []byte) []byte {
-	var iv [aes.BlockSize]byte
+	s := k.take()
+	defer k.states.Put(s)
 	// crypto/rand.Read never returns an error: it ends the program instead.
-	_, _ = rand.Read(iv[:])
-	return k.SealAt(dst, clear, time.Now(), iv)
+	_, _ = rand.Read(s.iv[:])
+	return k.seal(s, dst, clear, time.Now())
 }
 
 // SealAt is Seal with a given time, counted in whole seconds, and start.
 func (k *Key) SealAt(dst, clear []byte, t time.Time, iv [aes.BlockSize]byte) []byte {
-	dst = slices.Grow(dst, SealedSize(len(clear)))
 	s := k.take()
 	defer k.states.Put(s)
 	s.iv = iv
+	return k.seal(s, dst, clear, t)
+}
+
+// seal seals with the start in s.iv.
+func (k *Key) seal(s *state, dst, clear []byte, t time.Time) []byte {
+	dst = slices.Grow(dst, SealedSize(len(clear)))
 	s.enc.(ivSetter).SetIV(s.iv[:])
 
 	raw := s.raw[:cipherAt]
 	raw[0] = version
 	binary.BigEndian.PutUint64(raw[1:ivAt], uint64(t.Unix()))
-	copy(raw[ivAt:], iv[:])
+	copy(raw[ivAt:], s.iv[:])
 	s.mac.Write(raw)
 
 	for room := firstStep - cipherAt; len(clear) >= room; room = step {
@@ -139,21 +146,20 @@ func (k *Key) sealEnd(dst, clear, raw []byte, s *state) []byte {
 	raw = raw[:at+whole]
 	s.enc.CryptBlocks(raw[at:], clear[:whole])
 
-	var last [aes.BlockSize]byte
-	n := copy(last[:], clear[whole:])
-	for i := n; i < len(last); i++ {
-		last[i] = byte(len(last) - n)
+	n := copy(s.end[:], clear[whole:])
+	for i := n; i < len(s.end); i++ {
+		s.end[i] = byte(len(s.end) - n)
 	}
-	s.enc.CryptBlocks(last[:], last[:])
+	s.enc.CryptBlocks(s.end[:], s.end[:])
 	s.mac.Write(raw[at:])
-	s.mac.Write(last[:])
+	s.mac.Write(s.end[:])
 
 	// The tail is copied beside the step because a nearly full one has no
 	// room for it; a step is a whole number of groups less what is here.
-	var tail [2 + 2*aes.BlockSize + sha256.Size]byte
+	var tail [2 + aes.BlockSize + sha256.Size]byte
 	cut := len(raw) / 3 * 3
 	end := append(tail[:0], raw[cut:]...)
-	end = append(end, last[:]...)
+	end = append(end, s.end[:]...)
 	end = append(end, s.mac.Sum(s.sum[:0])...)
 	return k.appendText(k.appendText(dst, raw[:cut]), end)
 }

@@ -59,8 +59,8 @@ func rawSize(token []byte) (int, bool) {
 // verify checks text, version and signature, and leaves the token's start in
 // s.iv.
 func (k *Key) verify(s *state, token []byte, size int) bool {
-	signed := size - sha256.Size
-	for done := 0; len(token) > 0; {
+	signed, done := size-sha256.Size, 0
+	for len(token) > 0 {
 		n, ok := k.readStep(s, &token, done == 0)
 		if !ok {
 			return false
@@ -77,7 +77,7 @@ func (k *Key) verify(s *state, token []byte, size int) bool {
 		copy(s.tag[max(done-signed, 0):], raw[cut:])
 		done += n
 	}
-	return hmac.Equal(s.tag[:], s.mac.Sum(s.sum[:0]))
+	return done == size && hmac.Equal(s.tag[:], s.mac.Sum(s.sum[:0]))
 }
 
 // decrypt decrypts a verified token into clear, padding and all.
