@@ -105,16 +105,16 @@ func (p *reader) entries() ([]Entry, error) {
 		if p.count++; p.count > p.limits.Entries {
 			return fmt.Errorf("%w: more than %d entries", ErrLimit, p.limits.Entries)
 		}
-		path := string(key)
-		e, err := p.entry()
-		if err != nil {
-			return err
+		if len(entries) == cap(entries) {
+			entries = slices.Grow(entries, max(64, len(entries)))
 		}
-		if key != nil {
-			e.Path = path
-			entries = append(entries, e)
+		entries = append(entries, Entry{Path: string(key), Size: SizeUnknown})
+		nameless := key == nil
+		err := p.entry(&entries[len(entries)-1])
+		if nameless {
+			entries = entries[:len(entries)-1]
 		}
-		return nil
+		return err
 	})
 	return entries, err
 }
@@ -128,8 +128,8 @@ const (
 	required = seenItemKey | seenHash
 )
 
-func (p *reader) entry() (Entry, error) {
-	e := Entry{Size: SizeUnknown}
+// entry reads the object of one entry into e.
+func (p *reader) entry(e *Entry) error {
 	seen := 0
 	err := p.object(maxText, func(key []byte) (err error) {
 		bit := 0
@@ -158,7 +158,7 @@ func (p *reader) entry() (Entry, error) {
 	if err == nil && seen&required != required {
 		err = p.syntax("entry without cluster_item_key or hash")
 	}
-	return e, err
+	return err
 }
 
 func (p *reader) itemKey() (string, error) {
