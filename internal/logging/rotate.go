@@ -95,57 +95,78 @@ func (l *Log) moveAsideLocked() error {
 	if err != nil || !os.SameFile(open, there) || open.Size() == 0 {
 		return l.reopenLocked() // somebody else moved it, or it holds nothing
 	}
-	aside, err := l.asideName(l.boundary.AddDate(0, 0, -1))
+	name, err := l.asideName(l.boundary.AddDate(0, 0, -1))
 	if err != nil {
 		return err
 	}
-	if err := os.Rename(l.o.Path, aside); err != nil {
+	if err := os.Rename(l.o.Path, name); err != nil {
 		return err
 	}
 	if err := l.reopenLocked(); err != nil {
-		return errors.Join(err, os.Rename(aside, l.o.Path))
+		return errors.Join(err, os.Rename(name, l.o.Path))
 	}
 	return nil
 }
 
-// asideName is a free name beside the log: NAME.YYYY-MM-DD.N.
+// asideName is a free name beside the log, NAME.YYYY-MM-DD.NNN, that sorts
+// behind all that wait to be compressed, so that lines keep their order.
 func (l *Log) asideName(day time.Time) (string, error) {
-	for n := range 1000 {
-		name := fmt.Sprintf("%s.%s.%03d", l.o.Path, day.Format(dayFormat), n)
-		if _, err := os.Lstat(name); errors.Is(err, fs.ErrNotExist) {
-			return name, nil
+	waiting, err := l.waiting()
+	if err != nil {
+		return "", err
+	}
+	date, number := day.Format(dayFormat), 0
+	for _, w := range waiting {
+		if w.day.Format(dayFormat) == date {
+			number = w.number + 1
 		}
 	}
-	return "", fmt.Errorf("move %s aside: a thousand files of %s wait to be compressed", l.o.Path, day.Format(dayFormat))
+	if number > 999 {
+		return "", fmt.Errorf("move %s aside: too many files of %s wait to be compressed", l.o.Path, date)
+	}
+	return fmt.Sprintf("%s.%s.%03d", l.o.Path, date, number), nil
+}
+
+// aside is a file that was moved aside.
+type aside struct {
+	name   string
+	day    time.Time
+	number int
+}
+
+// waiting lists what was moved aside and not yet compressed, oldest first.
+func (l *Log) waiting() ([]aside, error) {
+	names, err := filepath.Glob(globEscape(l.o.Path) + ".????-??-??.???")
+	if err != nil {
+		return nil, err
+	}
+	slices.Sort(names)
+	var list []aside
+	for _, name := range names {
+		date, digits, _ := strings.Cut(name[len(l.o.Path)+1:], ".")
+		day, err := time.ParseInLocation(dayFormat, date, time.Local)
+		if err != nil {
+			continue // not one of ours
+		}
+		if number, err := strconv.ParseUint(digits, 10, 16); err == nil {
+			list = append(list, aside{name, day, int(number)})
+		}
+	}
+	return list, nil
 }
 
 // compressAll compresses every file that was moved aside, oldest first.
 func (l *Log) compressAll(ctx context.Context) error {
-	names, err := filepath.Glob(globEscape(l.o.Path) + ".????-??-??.???")
+	waiting, err := l.waiting()
 	if err != nil {
 		return err
 	}
-	slices.Sort(names)
-	for _, name := range names {
-		day, ours := dayOf(name[len(l.o.Path)+1:])
-		if !ours {
-			continue
-		}
-		if err := l.compress(ctx, name, day); err != nil {
-			return fmt.Errorf("compress %s: %w", name, err)
+	for _, w := range waiting {
+		if err := l.compress(ctx, w.name, w.day); err != nil {
+			return fmt.Errorf("compress %s: %w", w.name, err)
 		}
 	}
 	return nil
-}
-
-// dayOf reads the end YYYY-MM-DD.NNN of a name that asideName made.
-func dayOf(suffix string) (day time.Time, ours bool) {
-	date, number, _ := strings.Cut(suffix, ".")
-	if _, err := strconv.ParseUint(number, 10, 16); err != nil {
-		return time.Time{}, false
-	}
-	day, err := time.ParseInLocation(dayFormat, date, time.Local)
-	return day, err == nil
 }
 
 // compress puts the file at name behind what the archive already has of the
