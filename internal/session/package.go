@@ -15,8 +15,11 @@ import (
 	"testudo/internal/fault"
 )
 
-// A file leaves in chunks of this size, so many of them on the way at once:
-// enough to fill a fast link, little enough to keep fifty transfers small.
+// A file leaves in chunks of this size, so many of them on the way at once to
+// a Testudo peer: enough to fill a fast link, little enough to keep fifty
+// transfers small. A 4.7.5 peer gets one at a time: frames that follow one
+// another closely can end a read of its exactly after a header, which it does
+// not survive (docs/wire.md §2.1).
 const (
 	chunkBytes  = 256 << 10
 	chunkWindow = 4
@@ -138,6 +141,7 @@ type outgoing struct {
 	prefix  int
 	buf     []byte // path, space, chunk
 	window  []*call
+	ahead   int // chunks that may be unanswered when the next one leaves
 	digest  hash.Hash
 	bytes   int64
 	started time.Time
@@ -149,6 +153,9 @@ func (s *Session) newOutgoing(ctx context.Context) *outgoing {
 	now := time.Now()
 	name := fmt.Sprintf("%s-%d.%06d-%s.zip", s.hello.Name, now.Unix(), now.Nanosecond()/1000, hex.EncodeToString(id[:]))
 	f := &outgoing{s: s, ctx: ctx, path: "/" + uploadDir(s.hello.Name) + "/" + name, digest: sha256.New(), started: now}
+	if s.PeerIsTestudo() {
+		f.ahead = chunkWindow - 1
+	}
 	f.buf = make([]byte, 0, chunkBytes)
 	f.buf = append(append(f.buf, f.path...), ' ')
 	f.prefix = len(f.buf)
@@ -185,7 +192,7 @@ func (f *outgoing) flush() error {
 	if len(chunk) == 0 {
 		return nil
 	}
-	if err := f.settle(f.ctx, chunkWindow-1); err != nil {
+	if err := f.settle(f.ctx, f.ahead); err != nil {
 		return err
 	}
 	c, err := f.s.start(f.ctx, "file_upd", f.buf, false)
