@@ -1,0 +1,155 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"regexp"
+	"strconv"
+)
+
+// What a field of cluster.json or testudo.yaml may be set to is said once, here.
+const (
+	mebi = 1 << 20
+	gibi = 1 << 30
+	tebi = 1 << 40
+)
+
+// intervalFields are the numbers of cluster.json.
+func intervalFields() []field {
+	period := func(path string, at func(c *Config) any) field {
+		return field{path: "intervals." + path, at: at, min: 0.01, max: year}
+	}
+	number := func(path string, low, high float64, at func(c *Config) any) field {
+		return field{path: "intervals." + path, at: at, min: low, max: high}
+	}
+	return []field{
+		period("worker.sync_integrity", func(c *Config) any { return &c.Intervals.Worker.SyncIntegrity }),
+		period("worker.sync_agent_info", func(c *Config) any { return &c.Intervals.Worker.SyncAgentInfo }),
+		period("worker.sync_agent_groups", func(c *Config) any { return &c.Intervals.Worker.SyncAgentGroups }),
+		period("worker.timeout_agent_groups", func(c *Config) any { return &c.Intervals.Worker.TimeoutAgentGroups }),
+		period("worker.keep_alive", func(c *Config) any { return &c.Intervals.Worker.KeepAlive }),
+		period("worker.connection_retry", func(c *Config) any { return &c.Intervals.Worker.ConnectionRetry }),
+		number("worker.max_failed_keepalive_attempts", 1, 1e6, func(c *Config) any { return &c.Intervals.Worker.MaxFailedKeepAlives }),
+		number("worker.agent_groups_mismatch_limit", 1, 1e6, func(c *Config) any { return &c.Intervals.Worker.AgentGroupsMismatchLimit }),
+
+		number("master.process_pool_size", 1, 1024, func(c *Config) any { return &c.Intervals.Master.ProcessPoolSize }),
+		period("master.sync_agent_groups", func(c *Config) any { return &c.Intervals.Master.SyncAgentGroups }),
+		period("master.timeout_extra_valid", func(c *Config) any { return &c.Intervals.Master.TimeoutExtraValid }),
+		period("master.recalculate_integrity", func(c *Config) any { return &c.Intervals.Master.RecalculateIntegrity }),
+		period("master.timeout_agent_info", func(c *Config) any { return &c.Intervals.Master.TimeoutAgentInfo }),
+		number("master.agent_group_start_delay", 0, year, func(c *Config) any { return &c.Intervals.Master.AgentGroupStartDelay }),
+		period("master.check_worker_lastkeepalive", func(c *Config) any { return &c.Intervals.Master.CheckWorkerLastKeepAlive }),
+		period("master.max_allowed_time_without_keepalive", func(c *Config) any { return &c.Intervals.Master.MaxAllowedTimeWithoutKeepAlive }),
+		period("master.max_locked_integrity_time", func(c *Config) any { return &c.Intervals.Master.MaxLockedIntegrityTime }),
+
+		period("communication.timeout_cluster_request", func(c *Config) any { return &c.Intervals.Communication.TimeoutRequest }),
+		period("communication.timeout_dapi_request", func(c *Config) any { return &c.Intervals.Communication.TimeoutDAPIRequest }),
+		period("communication.timeout_receiving_file", func(c *Config) any { return &c.Intervals.Communication.TimeoutReceivingFile }),
+		number("communication.max_zip_size", 1, tebi, func(c *Config) any { return &c.Intervals.Communication.MaxZipSize }),
+		number("communication.min_zip_size", 1, tebi, func(c *Config) any { return &c.Intervals.Communication.MinZipSize }),
+		number("communication.compress_level", -1, 9, func(c *Config) any { return &c.Intervals.Communication.CompressLevel }),
+		number("communication.zip_limit_tolerance", 0, 0.99, func(c *Config) any { return &c.Intervals.Communication.ZipLimitTolerance }),
+		{path: "distributed_api.enabled", at: func(c *Config) any { return &c.DistributedAPI }},
+	}
+}
+
+// settingFields are the fields of testudo.yaml in the order in which
+// Reference writes them.
+func settingFields() []field {
+	return append([]field{
+		{path: "version", check: checkVersion, at: func(c *Config) any { return &c.Testudo.Version },
+			doc: "The version shown to other nodes. A cluster takes in nodes of one version only:\nset it to that of the others when they are not Testudo."},
+		{path: "metrics.address", check: checkListen, at: func(c *Config) any { return &c.Testudo.Metrics.Address },
+			doc: "Where /metrics, /healthz and /readyz are served, as host:port. \"\" turns them off.\nThere is no password: keep it on the loopback address or behind a firewall."},
+		{path: "log.format", check: checkLogFormat, at: func(c *Config) any { return &c.Testudo.Log.Format },
+			doc: "How logs/cluster.log is written: \"text\" (as the original does) or \"json\"."},
+		{path: "integrity.hold_shrink", at: func(c *Config) any { return &c.Testudo.Integrity.HoldShrink },
+			doc: "On the master: when many synchronised files vanish at once, or client.keys becomes\nempty, keep the workers as they are until somebody says that this is meant."},
+		{path: "integrity.shrink_ratio", min: 0.01, max: 1, at: func(c *Config) any { return &c.Testudo.Integrity.ShrinkRatio },
+			doc: "The part of the files whose loss counts as many: 0.5 is more than half."},
+		{path: "integrity.watch", at: func(c *Config) any { return &c.Testudo.Integrity.Watch },
+			doc: "Notice changed files at once. The periodic scan finds them in any case."},
+		{path: "integrity.cache_bytes", min: mebi, max: tebi, at: func(c *Config) any { return &c.Testudo.Integrity.CacheBytes },
+			doc: "On the master: disk space for files compressed once for all workers."},
+		{path: "integrity.transfers", min: 1, max: 1024, at: func(c *Config) any { return &c.Testudo.Integrity.Transfers },
+			doc: "On the master: packages sent at the same time; further workers wait for their turn."},
+	}, limitFields()...)
+}
+
+func limitFields() []field {
+	limit := func(name, doc string, low, high float64, at func(l *Limits) any) field {
+		return field{path: "limits." + name, doc: doc, min: low, max: high,
+			at: func(c *Config) any { return at(&c.Testudo.Limits) }}
+	}
+	return []field{
+		limit("hello_timeout", "Time from connecting to a complete hello.", 0.1, hour, func(l *Limits) any { return &l.HelloTimeout }),
+		limit("hello_bytes", "Size of a frame before the hello is accepted.", 512, mebi, func(l *Limits) any { return &l.HelloBytes }),
+		limit("frame_timeout", "Time from the first byte of a frame to its last.", 0.1, hour, func(l *Limits) any { return &l.FrameTimeout }),
+		limit("connections", "Connections in all.", 1, 1e6, func(l *Limits) any { return &l.Connections }),
+		limit("connections_per_address", "Workers connected from one address. Many may sit behind one address.", 1, 1e6,
+			func(l *Limits) any { return &l.ConnectionsPerAddress }),
+		limit("strangers_per_address", "Connections from one address that have not said hello yet.", 1, 1e6,
+			func(l *Limits) any { return &l.StrangersPerAddress }),
+		limit("divided_messages", "Messages in several frames that one peer may have under way.", 1, 1e4, func(l *Limits) any { return &l.DividedMessages }),
+		limit("divided_bytes", "Size of these together.", 8*mebi, 64*gibi, func(l *Limits) any { return &l.DividedBytes }),
+		limit("divided_age", "Time from the first frame of such a message to its last.", 0.1, hour, func(l *Limits) any { return &l.DividedAge }),
+		limit("uploads", "Files that one peer may have under way.", 1, 1e4, func(l *Limits) any { return &l.Uploads }),
+		limit("upload_bytes", "Size of one such file. Not less than communication.max_zip_size of the sender.", mebi, tebi,
+			func(l *Limits) any { return &l.UploadBytes }),
+		limit("upload_age", "Time such a file may stay without progress.", 1, day, func(l *Limits) any { return &l.UploadAge }),
+		limit("strings", "Long strings that one peer may have under way.", 1, 1e4, func(l *Limits) any { return &l.Strings }),
+		limit("string_bytes", "Size of these together.", mebi, 64*gibi, func(l *Limits) any { return &l.StringBytes }),
+		limit("string_age", "Time such a string may stay without progress.", 1, day, func(l *Limits) any { return &l.StringAge }),
+		limit("queue_bytes", "Bytes waiting to be sent to one peer. A peer slower than that is disconnected.", 8*mebi, 64*gibi,
+			func(l *Limits) any { return &l.QueueBytes }),
+		limit("manifest_files", "Files in the list that a peer sends.", 1000, 1e8, func(l *Limits) any { return &l.ManifestFiles }),
+		limit("bundle_bytes", "Size of a package after decompression.", mebi, 64*tebi, func(l *Limits) any { return &l.BundleBytes }),
+		limit("probe_timeout", "When a worker comes back while its old connection hangs: time for the old one to\nshow that it lives.",
+			0.1, hour, func(l *Limits) any { return &l.ProbeTimeout }),
+		limit("reconnect_max", "The longest pause between a worker's tries to reach its master.", 1, hour, func(l *Limits) any { return &l.ReconnectMax }),
+	}
+}
+
+var versionForm = regexp.MustCompile(`^[0-9]{1,5}\.[0-9]{1,5}\.[0-9]{1,5}$`)
+
+func checkVersion(text string) error {
+	if !versionForm.MatchString(text) {
+		return fmt.Errorf("%.64q is no version such as 4.7.5", text)
+	}
+	return nil
+}
+
+func checkLogFormat(text string) error {
+	if text != "text" && text != "json" {
+		return fmt.Errorf("%.64q is neither \"text\" nor \"json\"", text)
+	}
+	return nil
+}
+
+// checkListen wants host:port with a numeric port, or nothing.
+func checkListen(text string) error {
+	if text == "" {
+		return nil
+	}
+	host, port, err := net.SplitHostPort(text)
+	if err != nil {
+		return fmt.Errorf("%.64q is no address such as 127.0.0.1:9616", text)
+	}
+	if number, err := strconv.ParseUint(port, 10, 16); err != nil || port != strconv.FormatUint(number, 10) {
+		return fmt.Errorf("%.16q is no port", port)
+	}
+	if host != "" && !plausibleHost(host) {
+		return errors.New("its host is no address and no host name")
+	}
+	return nil
+}
+
+var hostForm = regexp.MustCompile(`^[A-Za-z0-9_]([A-Za-z0-9_.-]{0,252}[A-Za-z0-9_.])?$`)
+
+// plausibleHost says whether a text can be an IP address or a host name.
+func plausibleHost(host string) bool {
+	_, err := netip.ParseAddr(host)
+	return err == nil || hostForm.MatchString(host)
+}
