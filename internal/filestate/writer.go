@@ -1,0 +1,158 @@
+package filestate
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"maps"
+	"slices"
+	"time"
+)
+
+// write is the writing goroutine.
+func (s *Store) write(ctx context.Context) {
+	defer close(s.ended)
+	trouble := false // the last attempt did not succeed
+	for s.waitForWork(ctx, trouble) {
+		err := s.attempt(ctx)
+		switch {
+		case err != nil && !trouble && ctx.Err() == nil:
+			s.log.Error("file states cannot be written; trying again", slog.String("file", s.path), slog.Any("error", err))
+		case err == nil && trouble:
+			s.log.Info("file states are written again", slog.String("file", s.path))
+		}
+		trouble = err != nil
+	}
+	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeGrace)
+	defer cancel()
+	s.disconnectAll()
+	if err := s.attempt(grace); err != nil {
+		s.log.Warn("the last file states were not written", slog.String("file", s.path), slog.Any("error", err))
+	}
+}
+
+// waitForWork returns when something should be written, false when the store is
+// being closed.
+func (s *Store) waitForWork(ctx context.Context, trouble bool) bool {
+	pause := gather
+	if trouble {
+		pause = retryAfter
+	} else {
+		select {
+		case <-s.kick:
+		case <-s.hurry:
+			return true
+		case <-ctx.Done():
+			return false
+		}
+	}
+	t := time.NewTimer(pause)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-s.hurry:
+	case <-ctx.Done():
+		return false
+	}
+	return true
+}
+
+// disconnectAll hands over that no node is connected any more.
+func (s *Store) disconnectAll() {
+	for _, k := range s.nodes {
+		if k.state.Connected {
+			n := k.state
+			n.Connected = false
+			s.order(n.Node, func(o *order) {
+				if o.node == nil && !o.forget {
+					o.node = &n
+				}
+			})
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, o := range s.waiting {
+		if o.node != nil && o.node.Connected {
+			n := *o.node
+			n.Connected = false
+			o.node = &n
+		}
+	}
+}
+
+// attempt writes everything that waits. What could not be written waits on,
+// unless something newer does. The error is one that may be gone next time.
+func (s *Store) attempt(ctx context.Context) error {
+	s.mu.Lock()
+	batch, upTo, refused := s.waiting, s.asked, s.refused
+	s.waiting, s.refused = make(map[string]*order), 0
+	s.mu.Unlock()
+	if refused > 0 {
+		s.log.Warn("too many nodes: file states dropped", slog.Int("limit", s.limit), slog.Int("dropped", refused))
+	}
+
+	bad, err := s.writeBatch(ctx, batch)
+	if needsReopening(err) {
+		if err = s.reopen(ctx, err); err == nil {
+			bad, err = s.writeBatch(ctx, batch)
+		}
+	}
+
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for node, o := range batch {
+		if !o.empty() {
+			s.putBackLocked(node, o)
+		}
+	}
+	s.tried, s.lastErr = upTo, errors.Join(bad, err)
+	close(s.turn)
+	s.turn = make(chan struct{})
+	return err
+}
+
+func (o *order) empty() bool { return !o.forget && o.node == nil && o.rows == nil }
+
+// putBackLocked returns what was not written behind what came since.
+func (s *Store) putBackLocked(node string, old *order) {
+	newer := s.waiting[node]
+	if newer == nil {
+		s.waiting[node] = old
+		return
+	}
+	if newer.forget {
+		return
+	}
+	newer.forget = old.forget
+	if newer.node == nil {
+		newer.node = old.node
+	}
+	if newer.rows == nil {
+		newer.rows = old.rows
+	}
+}
+
+// writeBatch writes orders and takes from each what has been dealt with. bad is
+// about pictures that no repetition makes better; err ended the work.
+func (s *Store) writeBatch(ctx context.Context, batch map[string]*order) (bad, err error) {
+	names := slices.Sorted(maps.Keys(batch))
+	if err := s.writeNodes(ctx, names, batch); err != nil {
+		return nil, err
+	}
+	for _, name := range names {
+		o := batch[name]
+		if o.rows == nil {
+			continue
+		}
+		err := s.mergePicture(ctx, name, o.rows)
+		if errors.Is(err, ErrPicture) {
+			s.log.Error("file states dropped", slog.String("node", name), slog.Any("error", err))
+			bad = errors.Join(bad, err)
+		} else if err != nil {
+			return bad, err
+		}
+		o.rows = nil
+	}
+	return bad, nil
+}
