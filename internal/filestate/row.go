@@ -18,7 +18,7 @@ type State string
 
 // The four states of a file at a node.
 const (
-	Synchronized State = "synchronized"   // as on the master
+	Synchronized State = "synchronized"  // as on the master
 	Pending      State = "pending"       // differs; on its way or waiting for its turn
 	Failed       State = "failed"        // differs, and Row.Reason says why it stays so
 	ToBeDeleted  State = "to be deleted" // not on the master
