@@ -19,6 +19,7 @@ const readAhead = 16 << 10
 type Decoder struct {
 	r       *bufio.Reader
 	key     *Key
+	policy  *TokenPolicy
 	limits  atomic.Pointer[Limits]
 	buffers *Buffers
 	busy    func()
@@ -160,8 +161,9 @@ func (d *Decoder) frame() (f Frame, whole bool, err error) {
 	}
 	if d.key != nil {
 		size := int64(len(buf))
-		if buf, err = d.key.Open(buf[:0], buf); err != nil {
-			return f, false, h.refused(ReasonToken, size, err)
+		var reason string
+		if buf, reason, err = d.openToken(buf); err != nil {
+			return f, false, h.refused(reason, size, err)
 		}
 	}
 	return Frame{Counter: h.counter, Command: h.command, Payload: buf}, true, nil

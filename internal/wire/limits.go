@@ -33,7 +33,7 @@ type RefusedError struct {
 	Counter uint32
 	Command string // as it came, any bytes
 	Length  int64  // bytes: the frame's payload, or the divided message so far
-	Err     error  // ErrToken for ReasonToken, else nil
+	Err     error  // ErrToken or ErrTokenPolicy when the payload is the reason, else nil
 }
 
 // Error quotes the command, which may hold anything.
@@ -45,5 +45,5 @@ func (e *RefusedError) Error() string {
 	return s
 }
 
-// Unwrap gives ErrToken when that is the reason.
+// Unwrap gives ErrToken or ErrTokenPolicy when that is the reason.
 func (e *RefusedError) Unwrap() error { return e.Err }
