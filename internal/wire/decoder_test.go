@@ -142,6 +142,7 @@ func TestDecoder_Divided(t *testing.T) {
 	}
 }
 
+// Rows 1 and 2 of docs/wire.md §11: announced and divided bytes are bounded.
 func TestDecoder_Refuses(t *testing.T) {
 	k := newKey(t, exampleKey)
 	limits := Limits{FrameBytes: 200, DividedMessages: 2, DividedBytes: 300, DividedAge: time.Minute}
@@ -217,7 +218,8 @@ func TestDecoder_CutConnection(t *testing.T) {
 	}
 }
 
-// A header may announce megabytes; memory follows what comes.
+// Row 1 of docs/wire.md §11: a header may announce megabytes, memory follows
+// what comes.
 func TestDecoder_AllocatesWhatArrives(t *testing.T) {
 	for _, arrived := range []int{0, 100, 5000, 100_000, 2_000_000} {
 		d := NewDecoder(nil, nil, DefaultLimits())
