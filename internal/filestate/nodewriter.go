@@ -59,7 +59,7 @@ func (s *Store) planNode(steps []step, r register, name string, o *order, now ti
 	} else if len(r) >= s.limit {
 		gone, ok := r.oldestAbsent()
 		if !ok {
-			s.log.Warn("too many connected nodes: file states dropped", slog.Int("limit", s.limit), slog.String("node", name))
+			s.log.Warn("Too many connected nodes: file states dropped.", slog.Int("limit", s.limit), slog.String("node", name))
 			return steps
 		}
 		steps = append(steps, step{forget: gone})

@@ -39,7 +39,7 @@ func (s *Store) openOrRebuild(ctx context.Context) (*sqlitedb.DB, register, erro
 		return nil, nil, errors.Join(err, moveErr)
 	}
 	s.epoch.Add(1)
-	s.log.Warn("the database of file states is unusable and is made anew; it fills by itself",
+	s.log.Warn("The database of file states is unusable and is made anew; it fills by itself.",
 		slog.String("file", s.path), slog.String("moved_to", aside), slog.Any("error", err))
 	return s.openChecked(ctx)
 }
@@ -71,7 +71,7 @@ func (s *Store) reopen(ctx context.Context, cause error) error {
 	s.dbMu.Lock()
 	defer s.dbMu.Unlock()
 	if err := s.db.Close(); err != nil {
-		s.log.Warn("the database of file states did not close properly", slog.Any("error", err))
+		s.log.Warn("The database of file states did not close properly.", slog.Any("error", err))
 	}
 	db, nodes, err := s.openOrRebuild(ctx)
 	if err != nil {

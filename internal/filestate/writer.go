@@ -17,9 +17,9 @@ func (s *Store) write(ctx context.Context) {
 		err := s.attempt(ctx)
 		switch {
 		case err != nil && !trouble && ctx.Err() == nil:
-			s.log.Error("file states cannot be written; trying again", slog.String("file", s.path), slog.Any("error", err))
+			s.log.Error("File states cannot be written; trying again.", slog.String("file", s.path), slog.Any("error", err))
 		case err == nil && trouble:
-			s.log.Info("file states are written again", slog.String("file", s.path))
+			s.log.Info("File states are written again.", slog.String("file", s.path))
 		}
 		trouble = err != nil
 	}
@@ -27,7 +27,7 @@ func (s *Store) write(ctx context.Context) {
 	defer cancel()
 	s.disconnectAll()
 	if err := s.attempt(grace); err != nil {
-		s.log.Warn("the last file states were not written", slog.String("file", s.path), slog.Any("error", err))
+		s.log.Warn("The last file states were not written.", slog.String("file", s.path), slog.Any("error", err))
 	}
 }
 
@@ -89,7 +89,7 @@ func (s *Store) attempt(ctx context.Context) error {
 	s.waiting, s.refused = make(map[string]*order), 0
 	s.mu.Unlock()
 	if refused > 0 {
-		s.log.Warn("too many nodes: file states dropped", slog.Int("limit", s.limit), slog.Int("dropped", refused))
+		s.log.Warn("Too many nodes: file states dropped.", slog.Int("limit", s.limit), slog.Int("dropped", refused))
 	}
 
 	bad, err := s.writeBatch(ctx, batch)
@@ -147,7 +147,7 @@ func (s *Store) writeBatch(ctx context.Context, batch map[string]*order) (bad, e
 		}
 		err := s.mergePicture(ctx, name, o.rows)
 		if errors.Is(err, ErrPicture) {
-			s.log.Error("file states dropped", slog.String("node", name), slog.Any("error", err))
+			s.log.Error("File states dropped.", slog.String("node", name), slog.Any("error", err))
 			bad = errors.Join(bad, err)
 		} else if err != nil {
 			return bad, err
