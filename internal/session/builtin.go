@@ -60,7 +60,8 @@ func (s *Session) PeerHas(feature string) bool {
 func (s *Session) PeerIsTestudo() bool { return s.peer.Load() != nil }
 
 // Introduce asks the peer whether it is a Testudo node. A peer that does not
-// know the question is a 4.7.5 node, which is no error.
+// know the question, or gives no sensible answer in time, is taken for a 4.7.5
+// node, which is no error. It returns ErrClosed when the session ended.
 func (s *Session) Introduce(ctx context.Context) error {
 	payload, err := json.Marshal(ours())
 	if err != nil {
@@ -68,13 +69,16 @@ func (s *Session) Introduce(ctx context.Context) error {
 	}
 	answer, err := s.Request(ctx, introduce, payload)
 	var remote *RemoteError
-	if errors.As(err, &remote) {
+	if errors.As(err, &remote) || isTimeout(err) {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	return s.setPeer(answer)
+	if err := s.setPeer(answer); err != nil {
+		s.log.Debug("The master's introduction makes no sense", "error", logging.Quote(err.Error()))
+	}
+	return nil
 }
 
 func (s *Session) setPeer(payload []byte) error {
@@ -105,11 +109,11 @@ func handleCancel(_ context.Context, s *Session, payload []byte) (Reply, error) 
 		return Reply{}, errors.New("task and error JSON expected")
 	}
 	remote := &RemoteError{Command: "cancel_task", Fault: fault.Parse(text)}
-	if !s.sendings.cancel(string(task), remote) {
-		s.log.Error("The task was requested to be canceled but no task_id was received: " + logging.Quote(remote.Error()))
-		return OK("Request received correctly"), nil
+	line := "The task was requested to be canceled but no task_id was received: "
+	if s.sendings.cancel(string(task), remote) {
+		line = "The task was canceled due to the following error on the remote node: "
 	}
-	s.log.Error("The task was canceled due to the following error on the remote node: " + logging.Quote(remote.Error()))
+	s.refusals.Log(s.log, slog.LevelError, line+logging.Quote(remote.Error()))
 	return OK("Request received correctly"), nil
 }
 
@@ -129,10 +133,14 @@ func (s *Session) expire(ctx context.Context) {
 	}
 }
 
-// logRefusal writes down why a request was refused, once for a run of the
-// same.
-func (s *Session) logRefusal(command string, err error) {
-	s.refusals.Fail(s.log, slog.LevelError,
+// logRefusal writes down why a request was refused. All unknown commands share
+// one line, since a peer could think of any number of them.
+func (s *Session) logRefusal(command string, r route, err error) {
+	if r.unknown {
+		s.refusals.Log(s.log, slog.LevelDebug, "Unknown command", slog.String("command", quoteCommand(command)))
+		return
+	}
+	s.refusals.Log(s.log, slog.LevelError,
 		fmt.Sprintf("Unhandled error processing request 'b'%s'': %s", quoteCommand(command), logging.Quote(err.Error())))
 }
 

@@ -39,12 +39,13 @@ func (e FieldsError) Error() string {
 func (s *Session) AcceptHello(ctx context.Context) (Hello, error) {
 	stop := context.AfterFunc(ctx, func() { s.Close(context.Cause(ctx)) })
 	defer stop()
-	if err := s.conn.SetReadDeadline(time.Now().Add(s.cfg.Limits.HelloTimeout)); err != nil {
-		return Hello{}, err
-	}
+	s.input.due = time.Now().Add(s.cfg.Limits.HelloTimeout)
 	frame, err := s.dec.Next()
 	if err != nil {
-		return Hello{}, s.readError(err)
+		if err = s.readError(err); errors.Is(err, ErrLate) {
+			err = fmt.Errorf("%w within %v", ErrNoHello, s.cfg.Limits.HelloTimeout)
+		}
+		return Hello{}, err
 	}
 	s.heard()
 	s.cfg.Metrics.FrameReceived()
@@ -88,10 +89,13 @@ func (s *Session) answerHello(h Hello, reply Reply) error {
 	return err
 }
 
+// lingerTime is how long a refused peer may take to close.
+const lingerTime = 2 * time.Second
+
 // linger lets the refused peer read its answer and close first, so that the
 // answer is not lost to a reset.
 func (s *Session) linger() {
-	_ = s.conn.SetReadDeadline(time.Now().Add(2 * time.Second))
+	_ = s.conn.SetReadDeadline(time.Now().Add(lingerTime))
 	var rest [512]byte
 	for range 16 {
 		if _, err := s.conn.Read(rest[:]); err != nil {

@@ -26,8 +26,10 @@ type Limits struct {
 	StringBytes int64         // announced bytes of all of them
 	StringAge   time.Duration // time a string may stay without progress
 
-	QueueBytes int64 // unsent bytes of bulk frames
+	QueueBytes int64 // unsent bytes of bulk frames; also bytes of received requests waiting for their handler
 	Requests   int   // received requests waiting for their handler
+
+	TokenAge time.Duration // how far a token's time may be from now, and how long none may come twice; 0 takes all
 }
 
 // DefaultLimits returns bounds that the largest clusters of the original stay

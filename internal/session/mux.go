@@ -52,10 +52,12 @@ func unknownCommand(name string) PlainError {
 type route struct {
 	handle  Handler
 	control bool
+	unknown bool
 }
 
 // Mux finds the handler of a command, as http.ServeMux does for paths. It is
-// filled before its session runs and not changed afterwards.
+// filled before its session runs and not changed afterwards; each session has
+// its own.
 type Mux struct {
 	routes map[string]route
 }
@@ -84,7 +86,7 @@ func (m *Mux) find(command string) route {
 	if r, ok := m.routes[command]; ok {
 		return r
 	}
-	return route{control: true, handle: func(context.Context, *Session, []byte) (Reply, error) {
+	return route{control: true, unknown: true, handle: func(context.Context, *Session, []byte) (Reply, error) {
 		return Reply{}, unknownCommand(command)
 	}}
 }

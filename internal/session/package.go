@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"strings"
 	"sync"
 	"time"
 
@@ -23,7 +24,18 @@ import (
 const (
 	chunkBytes  = 256 << 10
 	chunkWindow = 4
+
+	// mostSilent is how many chunks in a row may stay without an answer. A
+	// single late one is no failure, but a peer that answers none would hold
+	// the transfer for hours.
+	mostSilent = 6
+
+	maxTask = 64 // bytes of a task's id; it is a UUID
 )
+
+// ErrTask is returned when a peer answers an announcement with something that
+// cannot be a task's id.
+var ErrTask = errors.New("the peer's task id makes no sense")
 
 // Sent says how a transfer went. Bytes and Took are those of the file alone.
 type Sent struct {
@@ -84,6 +96,9 @@ func (s *Session) SendPackage(ctx context.Context, kind string, write func(io.Wr
 		return Sent{}, err
 	}
 	task := string(answer)
+	if len(task) > maxTask || strings.ContainsAny(task, " \n") {
+		return Sent{}, ErrTask
+	}
 	sending, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	s.sendings.add(task, cancel)
@@ -91,24 +106,37 @@ func (s *Session) SendPackage(ctx context.Context, kind string, write func(io.Wr
 
 	f := s.newOutgoing(sending)
 	err = f.send(write)
-	sent := Sent{f.bytes, time.Since(f.started)}
-	var cancelled *CancelledError
-	if errors.As(context.Cause(sending), &cancelled) {
-		// A 4.7.5 receiver removes what it has only when the end is announced.
-		_ = f.finish(ctx)
-		_ = s.announceEnd(ctx, kind, task, f)
-		return sent, cancelled
-	}
 	if err == nil {
 		err = s.announceEnd(ctx, kind, task, f)
 	}
-	if err != nil {
+	took := time.Since(f.started)
+	var cancelled *CancelledError
+	if errors.As(context.Cause(sending), &cancelled) {
+		err = cancelled
+	} else if err != nil && !f.announced {
 		s.reportFailure(ctx, kind, task, err)
 	}
-	return sent, err
+	if err != nil {
+		s.abandon(ctx, kind, task, f)
+	}
+	return Sent{f.bytes, took}, err
+}
+
+// abandon makes the peer close and remove what it has of a file. A 4.7.5 node
+// does so only when the end is announced for a task it no longer has.
+func (s *Session) abandon(ctx context.Context, kind, task string, f *outgoing) {
+	if !f.created || f.announced || s.ctx.Err() != nil || ctx.Err() != nil {
+		return
+	}
+	err := f.finish(ctx)
+	if err == nil {
+		err = s.announceEnd(ctx, kind, task, f)
+	}
+	s.log.Debug("transfer given up", "command", kind, "answer", err)
 }
 
 func (s *Session) announceEnd(ctx context.Context, kind, task string, f *outgoing) error {
+	f.announced = true
 	_, err := s.Request(ctx, kind+"_e", []byte(task+" "+f.path[1:]))
 	return err
 }
@@ -142,9 +170,14 @@ type outgoing struct {
 	buf     []byte // path, space, chunk
 	window  []*call
 	ahead   int // chunks that may be unanswered when the next one leaves
+	silent  int // chunks in a row without an answer
 	digest  hash.Hash
 	bytes   int64
 	started time.Time
+
+	created   bool // the peer has been asked to open the file
+	ended     bool // the peer has been told the digest
+	announced bool // the peer has been told that the package is whole
 }
 
 func (s *Session) newOutgoing(ctx context.Context) *outgoing {
@@ -163,6 +196,7 @@ func (s *Session) newOutgoing(ctx context.Context) *outgoing {
 }
 
 func (f *outgoing) send(write func(io.Writer) error) error {
+	f.created = true
 	if _, err := f.s.Request(f.ctx, "new_file", []byte(f.path)); err != nil && !isTimeout(err) {
 		return err
 	}
@@ -212,14 +246,25 @@ func (f *outgoing) settle(ctx context.Context, n int) error {
 	for len(f.window) > n {
 		c := f.window[0]
 		f.window = f.window[1:]
-		if _, err := c.wait(ctx); err != nil && !isTimeout(err) {
+		_, err := c.wait(ctx)
+		switch {
+		case err == nil:
+			f.silent = 0
+		case !isTimeout(err):
 			return err
+		default:
+			if f.silent++; f.silent >= mostSilent {
+				return fmt.Errorf("%d chunks without an answer: %w", f.silent, err)
+			}
 		}
 	}
 	return nil
 }
 
 func (f *outgoing) finish(ctx context.Context) error {
+	if f.ended {
+		return nil
+	}
 	f.ctx = ctx
 	if err := f.flush(); err != nil {
 		return err
@@ -227,6 +272,7 @@ func (f *outgoing) finish(ctx context.Context) error {
 	if err := f.settle(ctx, 0); err != nil {
 		return err
 	}
+	f.ended = true
 	end := append([]byte(f.path+" "), f.digest.Sum(nil)...)
 	if _, err := f.s.Request(ctx, "file_end", end); err != nil && !isTimeout(err) {
 		return err

@@ -69,21 +69,31 @@ func (s *Session) start(ctx context.Context, command string, payload []byte, con
 	return c, nil
 }
 
+// wait returns the reply. A reply that has come counts, whatever else has
+// happened meanwhile: a peer may answer and close at once.
 func (c *call) wait(ctx context.Context) ([]byte, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, c.s.cfg.RequestTimeout, fault.New(fault.RequestTimeout, c.command))
 	defer cancel()
 	select {
 	case a := <-c.reply:
-		if a.command == replyErr {
-			return nil, &RemoteError{c.command, fault.Parse(a.payload)}
-		}
-		return a.payload, nil
+		return c.result(a)
 	case <-c.s.ctx.Done():
-		return nil, fmt.Errorf("%s: %w", c.command, c.s.endOr(ErrClosed))
 	case <-ctx.Done():
 		c.s.calls.drop(c.counter)
-		return nil, fmt.Errorf("%s: %w", c.command, context.Cause(ctx))
 	}
+	select {
+	case a := <-c.reply:
+		return c.result(a)
+	default:
+		return nil, fmt.Errorf("%s: %w", c.command, c.s.endOr(context.Cause(ctx)))
+	}
+}
+
+func (c *call) result(a answer) ([]byte, error) {
+	if a.command == replyErr {
+		return nil, &RemoteError{c.command, fault.Parse(a.payload)}
+	}
+	return a.payload, nil
 }
 
 // calls is the table of requests that wait for their reply. A request that
@@ -118,7 +128,8 @@ func (t *calls) add(s *Session, command string) (*call, error) {
 	if t.closed {
 		return nil, ErrClosed
 	}
-	t.next++
+	for t.next++; t.open[t.next] != nil; t.next++ { // after 2^32 requests
+	}
 	c := &call{s: s, counter: t.next, command: command, reply: make(chan answer, 1)}
 	t.open[c.counter] = c
 	return c, nil

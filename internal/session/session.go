@@ -3,8 +3,6 @@ package session
 import (
 	"context"
 	"errors"
-	"fmt"
-	"io"
 	"log/slog"
 	"net"
 	"os"
@@ -14,7 +12,6 @@ import (
 
 	"golang.org/x/sync/semaphore"
 
-	"testudo/internal/logging"
 	"testudo/internal/metrics"
 	"testudo/internal/wire"
 )
@@ -27,24 +24,29 @@ var (
 	ErrNoHello = errors.New("no hello")
 	// ErrSlowPeer is the cause of a session whose peer stopped taking data.
 	ErrSlowPeer = errors.New("peer does not take data")
+	// ErrLate is the cause of a session whose peer began a frame and did not
+	// finish it in time.
+	ErrLate = errors.New("frame not finished in time")
 )
 
 // Config is what a session needs from its owner.
 type Config struct {
 	Key            *wire.Key
+	Tokens         *wire.TokenPolicy // shared by the connections of a node; nil makes one for each when Limits.TokenAge is set
 	Limits         Limits
 	RequestTimeout time.Duration // of one request; docs/wire.md §5
-	Home           *os.Root      // the node's home; uploads go below queue/cluster
+	Home           *os.Root      // the node's home; uploads go below queue/cluster. Without one no file is taken
 	Log            *slog.Logger
 	Metrics        *metrics.Set
 }
 
-// Session is one connection to a peer. It is made by Dial's side with New and
-// used after Establish; Run reads the connection until it ends.
+// Session is one connection to a peer. It is made with New and used after
+// Establish; Run reads the connection until it ends.
 type Session struct {
-	cfg  Config
-	conn net.Conn
-	dec  *wire.Decoder
+	cfg   Config
+	conn  net.Conn
+	input *input
+	dec   *wire.Decoder
 
 	hello Hello // the worker's, on both sides
 	mux   *Mux
@@ -52,27 +54,24 @@ type Session struct {
 
 	ctx    context.Context
 	cancel context.CancelCauseFunc
-	tasks  sync.WaitGroup
+	tasks  tasks
 
-	calls    calls
-	out      chan []byte // bulk frames, bounded by budget
-	urgent   chan []byte // control frames
-	budget   *semaphore.Weighted
-	inbox    chan request
-	strings  stringStore
-	uploads  uploadStore
-	inbound  deliveries
-	sendings sendings
-	refusals logging.Recurring
+	calls       calls
+	out         chan []byte // bulk frames, bounded by budget
+	urgent      chan []byte // control frames
+	budget      *semaphore.Weighted
+	unsent      gauge
+	inbox       chan request // bounded by inboxBudget as well
+	inboxBudget *semaphore.Weighted
+	strings     stringStore
+	uploads     uploadStore
+	inbound     deliveries
+	sendings    sendings
+	refusals    Refusals
 
 	opened    time.Time
 	lastHeard atomic.Int64 // unix nanoseconds of the last whole frame
 	peer      atomic.Pointer[Capabilities]
-}
-
-type request struct {
-	frame wire.Frame
-	route route
 }
 
 // New wraps a connection. Nothing is read before AcceptHello or Run.
@@ -84,18 +83,24 @@ func New(conn net.Conn, cfg Config) *Session {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
+	if cfg.Tokens == nil {
+		cfg.Tokens = wire.NewTokenPolicy(cfg.Limits.TokenAge)
+	}
 	s := &Session{
-		cfg:    cfg,
-		conn:   conn,
-		opened: time.Now(),
-		log:    cfg.Log,
-		out:    make(chan []byte, 256),
-		urgent: make(chan []byte, 64),
-		budget: semaphore.NewWeighted(cfg.Limits.QueueBytes),
-		inbox:  make(chan request, cfg.Limits.Requests),
+		cfg:         cfg,
+		conn:        conn,
+		opened:      time.Now(),
+		log:         cfg.Log,
+		out:         make(chan []byte, 256),
+		urgent:      make(chan []byte, 64),
+		budget:      semaphore.NewWeighted(cfg.Limits.QueueBytes),
+		inbox:       make(chan request, cfg.Limits.Requests),
+		inboxBudget: semaphore.NewWeighted(cfg.Limits.QueueBytes),
 	}
 	s.ctx, s.cancel = context.WithCancelCause(context.Background())
-	s.dec = wire.NewDecoder(countingReader{conn, cfg.Metrics}, cfg.Key, cfg.Limits.hello())
+	s.input = &input{s: s}
+	s.dec = wire.NewDecoder(s.input, cfg.Key, cfg.Limits.hello())
+	s.dec.SetTokenPolicy(cfg.Tokens)
 	s.calls.init()
 	s.strings.limits = cfg.Limits
 	s.uploads.limits, s.uploads.home = cfg.Limits, cfg.Home
@@ -104,13 +109,15 @@ func New(conn net.Conn, cfg Config) *Session {
 }
 
 // Establish gives the session its worker (its name is the same on both sides),
-// its commands and its full limits. It is called once, before Run.
+// its commands and its full limits. It is called once, before Run; mux belongs
+// to this session alone.
 func (s *Session) Establish(h Hello, mux *Mux, log *slog.Logger) {
 	s.hello, s.mux = h, mux
 	if log != nil {
 		s.log = log
 	}
 	s.uploads.dir = uploadDir(h.Name)
+	s.unsent.open(s.cfg.Metrics, "unsent "+h.Name)
 	s.addBuiltins(mux)
 	s.dec.SetLimits(s.cfg.Limits.established())
 }
@@ -150,7 +157,8 @@ func (s *Session) Done() <-chan struct{} { return s.ctx.Done() }
 // Cause is why the session ended; nil while it lives.
 func (s *Session) Cause() error { return context.Cause(s.ctx) }
 
-// Close ends the session with a cause. Run returns soon after.
+// Close ends the session with a cause. Run returns soon after. The first cause
+// counts.
 func (s *Session) Close(cause error) {
 	if cause == nil {
 		cause = ErrClosed
@@ -165,13 +173,41 @@ func (s *Session) Close(cause error) {
 }
 
 // Go runs a task that belongs to the session: its context ends with the
-// session, and Run waits for it.
-func (s *Session) Go(task func(ctx context.Context)) {
-	s.tasks.Add(1)
+// session, and Run waits for it. It says whether the task was started, which
+// it is not once Run is over.
+func (s *Session) Go(task func(ctx context.Context)) bool {
+	if !s.tasks.add() {
+		return false
+	}
 	go func() {
-		defer s.tasks.Done()
+		defer s.tasks.running.Done()
 		task(s.ctx)
 	}()
+	return true
+}
+
+// tasks counts what runs on a session, until it is over.
+type tasks struct {
+	mu      sync.Mutex
+	over    bool
+	running sync.WaitGroup
+}
+
+func (t *tasks) add() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !t.over {
+		t.running.Add(1)
+	}
+	return !t.over
+}
+
+// wait lets no task begin any more and waits for those that have.
+func (t *tasks) wait() {
+	t.mu.Lock()
+	t.over = true
+	t.mu.Unlock()
+	t.running.Wait()
 }
 
 // Run serves the connection until it ends, by either side, by a broken frame
@@ -183,119 +219,16 @@ func (s *Session) Run(ctx context.Context) error {
 	defer stop()
 	s.cfg.Metrics.SessionOpened()
 	defer s.cfg.Metrics.SessionClosed()
+	if err := s.uploads.prepare(); err != nil {
+		s.log.Error("Error preparing the directory of received files: " + err.Error())
+	}
 	s.Go(s.write)
 	s.Go(s.serve)
 	s.Go(s.expire)
-	err := s.read()
-	s.Close(err)
-	s.tasks.Wait()
+	s.Close(s.read())
+	s.tasks.wait()
 	s.calls.close()
 	s.uploads.close()
+	s.unsent.close()
 	return s.Cause()
-}
-
-// read takes frames off the connection until it breaks. A started frame has a
-// deadline; the silence between frames has none, unless a divided message is
-// waiting for its next piece.
-func (s *Session) read() error {
-	s.dec.OnProgress(
-		func() { _ = s.conn.SetReadDeadline(time.Now().Add(s.cfg.Limits.FrameTimeout)) },
-		func() { _ = s.conn.SetReadDeadline(time.Time{}) },
-	)
-	_ = s.conn.SetReadDeadline(time.Time{})
-	for {
-		frame, err := s.next()
-		if err != nil {
-			return s.readError(err)
-		}
-		s.heard()
-		s.cfg.Metrics.FrameReceived()
-		if isReply(frame.Command) {
-			s.calls.answer(frame)
-			continue
-		}
-		if err := s.dispatch(frame); err != nil {
-			return err
-		}
-	}
-}
-
-func (s *Session) next() (wire.Frame, error) {
-	due := s.dec.DividedDeadline()
-	if !due.IsZero() {
-		_ = s.conn.SetReadDeadline(due)
-		defer func() { _ = s.conn.SetReadDeadline(time.Time{}) }()
-	}
-	frame, err := s.dec.Next()
-	if !due.IsZero() && errors.Is(err, os.ErrDeadlineExceeded) {
-		return s.dec.Next() // which knows whether the message is too old
-	}
-	return frame, err
-}
-
-func (s *Session) readError(err error) error {
-	var refused *wire.RefusedError
-	if errors.As(err, &refused) {
-		s.cfg.Metrics.FrameRefused(refused.Reason)
-	}
-	if cause := s.Cause(); cause != nil {
-		return cause
-	}
-	if errors.Is(err, os.ErrDeadlineExceeded) {
-		s.cfg.Metrics.FrameRefused("late")
-		return fmt.Errorf("frame not finished in time: %w", err)
-	}
-	return err
-}
-
-func (s *Session) dispatch(frame wire.Frame) error {
-	r := s.mux.find(frame.Command)
-	s.log.Debug("Command received: b'" + quoteCommand(frame.Command) + "'")
-	if r.control {
-		s.answer(frame, r)
-		return nil
-	}
-	select {
-	case s.inbox <- request{frame, r}:
-		return nil
-	case <-s.ctx.Done():
-		return s.Cause()
-	}
-}
-
-// serve runs the handlers, in the order in which their requests came.
-func (s *Session) serve(ctx context.Context) {
-	for {
-		select {
-		case req := <-s.inbox:
-			s.answer(req.frame, req.route)
-		case <-ctx.Done():
-			return
-		}
-	}
-}
-
-func (s *Session) answer(frame wire.Frame, r route) {
-	reply, err := r.handle(s.ctx, s, frame.Payload)
-	if err != nil {
-		s.logRefusal(frame.Command, err)
-		reply = errorReply(err)
-	}
-	counter := frame.Counter
-	out := wire.Frame{Counter: counter, Command: reply.Command, Payload: reply.Payload}
-	if err := s.send(s.ctx, out, r.control); err != nil && s.ctx.Err() == nil {
-		s.Close(fmt.Errorf("answer %s: %w", quoteCommand(frame.Command), err))
-	}
-	s.dec.Recycle(frame.Payload)
-}
-
-type countingReader struct {
-	io.Reader
-	metrics *metrics.Set
-}
-
-func (r countingReader) Read(p []byte) (int, error) {
-	n, err := r.Reader.Read(p)
-	r.metrics.Received(int64(n))
-	return n, err
 }

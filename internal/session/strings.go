@@ -10,9 +10,6 @@ import (
 	"strconv"
 	"sync"
 	"time"
-
-	"testudo/internal/fault"
-	"testudo/internal/wire"
 )
 
 var (
@@ -142,15 +139,20 @@ func (s *Session) SendString(ctx context.Context, data []byte) (string, error) {
 	size := strconv.AppendInt(nil, int64(len(data)), 10)
 	id, err := s.Request(ctx, "new_str", size)
 	if err != nil {
-		if errors.Is(err, fault.New(fault.RequestTimeout, nil)) {
+		if isTimeout(err) {
 			_, _ = s.Request(ctx, "err_str", size) // best effort: frees the peer's buffer
 		}
 		return "", fmt.Errorf("send string of %d bytes: %w", len(data), err)
 	}
-	chunk := wire.Chunk - len(id) - 1
+	if _, err := strconv.ParseUint(string(id), 10, 32); err != nil {
+		return "", fmt.Errorf("send string: the peer's id %.32q: %w", id, ErrUnknownString)
+	}
+	payload := make([]byte, 0, min(len(id)+1+len(data), chunkBytes))
+	payload = append(append(payload, id...), ' ')
+	prefix := len(payload)
 	for len(data) > 0 {
-		n := min(chunk, len(data))
-		payload := append(append(bytes.Clone(id), ' '), data[:n]...)
+		n := min(cap(payload)-prefix, len(data))
+		payload = append(payload[:prefix], data[:n]...)
 		if _, err := s.Request(ctx, "str_upd", payload); err != nil {
 			return "", fmt.Errorf("send string: %w", err)
 		}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"io/fs"
 	"os"
 	"path"
 	"regexp"
@@ -88,6 +89,23 @@ func (st *uploadStore) local(wirePath string) (string, error) {
 	return p, nil
 }
 
+// prepare makes the peer's directory, with its mode whatever the umask.
+func (st *uploadStore) prepare() error {
+	if st.home == nil {
+		return nil
+	}
+	if err := st.home.MkdirAll(path.Dir(st.dir), 0o770); err != nil {
+		return err
+	}
+	if err := st.home.Mkdir(st.dir, 0o770); err != nil {
+		if errors.Is(err, fs.ErrExist) {
+			return nil
+		}
+		return err
+	}
+	return st.home.Chmod(st.dir, 0o770)
+}
+
 func (st *uploadStore) create(wirePath string) error {
 	p, err := st.local(wirePath)
 	if err != nil {
@@ -95,14 +113,11 @@ func (st *uploadStore) create(wirePath string) error {
 	}
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	if st.closed {
+	if st.closed || st.home == nil {
 		return ErrClosed
 	}
 	if len(st.files) >= st.limits.Uploads && !st.evictLocked() {
 		return fmt.Errorf("%d uploads open: %w", len(st.files), ErrTooMuch)
-	}
-	if err := st.home.MkdirAll(st.dir, 0o770); err != nil {
-		return err
 	}
 	f, err := st.home.OpenFile(p, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o640)
 	if err != nil {

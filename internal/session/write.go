@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"testudo/internal/metrics"
 	"testudo/internal/wire"
 )
 
@@ -26,42 +27,72 @@ func giveBuffer(b []byte) {
 }
 
 // send seals a frame and queues it. Control frames overtake waiting bulk
-// frames; bulk frames wait for room within Limits.QueueBytes.
+// frames; bulk frames wait for room within Limits.QueueBytes. It returns
+// ErrClosed when the session ended.
 func (s *Session) send(ctx context.Context, f wire.Frame, control bool) error {
 	buf, err := wire.AppendFrame(takeBuffer(), s.cfg.Key, f)
 	if err != nil {
 		return err
 	}
-	queue := s.out
-	if control {
-		queue = s.urgent
-	} else if err := s.budget.Acquire(ctx, s.weight(buf)); err != nil {
-		giveBuffer(buf)
-		return s.endOr(err)
+	queue := s.urgent
+	if !control {
+		queue = s.out
+		s.unsent.add(1)
+		if err := s.room(ctx, s.weight(buf)); err != nil {
+			s.unsent.add(-1)
+			giveBuffer(buf)
+			return s.endOr(err)
+		}
 	}
 	select {
 	case queue <- buf:
 		return nil
 	case <-ctx.Done():
-		err = ctx.Err()
+		err = context.Cause(ctx)
 	case <-s.ctx.Done():
-		err = s.Cause()
 	}
-	if !control {
-		s.budget.Release(s.weight(buf))
-	}
-	giveBuffer(buf)
+	s.sent(buf, control)
 	return s.endOr(err)
 }
 
-// weight is what a frame counts against the budget: a single frame larger
-// than the whole budget passes alone.
+// room waits for room in the budget of unsent bytes.
+func (s *Session) room(ctx context.Context, weight int64) error {
+	if s.ctx.Err() != nil {
+		return ErrClosed
+	}
+	if s.budget.TryAcquire(weight) {
+		return nil
+	}
+	// The caller's context may outlive the session, whose end frees nothing.
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	defer context.AfterFunc(s.ctx, func() { cancel(ErrClosed) })()
+	if err := s.budget.Acquire(ctx, weight); err != nil {
+		return context.Cause(ctx)
+	}
+	return nil
+}
+
+// sent takes a frame, which has been written or given up, off the books.
+func (s *Session) sent(buf []byte, control bool) {
+	if !control {
+		s.budget.Release(s.weight(buf))
+		s.unsent.add(-1)
+	}
+	giveBuffer(buf)
+}
+
+// weight is what a frame counts against a budget of Limits.QueueBytes: a
+// single one larger than all of it passes alone.
 func (s *Session) weight(buf []byte) int64 {
 	return min(int64(len(buf)), s.cfg.Limits.QueueBytes)
 }
 
 func (s *Session) endOr(err error) error {
 	if cause := s.Cause(); cause != nil {
+		if errors.Is(cause, ErrClosed) {
+			return cause
+		}
 		return fmt.Errorf("%w: %w", ErrClosed, cause)
 	}
 	return err
@@ -92,10 +123,7 @@ func (s *Session) writeFrame(buf []byte, control bool) {
 	_ = s.conn.SetWriteDeadline(time.Now().Add(s.cfg.Limits.FrameTimeout))
 	n, err := s.conn.Write(buf)
 	s.cfg.Metrics.Sent(int64(n))
-	if !control {
-		s.budget.Release(s.weight(buf))
-	}
-	giveBuffer(buf)
+	s.sent(buf, control)
 	switch {
 	case err == nil:
 		s.cfg.Metrics.FrameSent()
@@ -104,4 +132,37 @@ func (s *Session) writeFrame(buf []byte, control bool) {
 	default:
 		s.Close(fmt.Errorf("write frame: %w", err))
 	}
+}
+
+// gauge publishes how many frames wait in a session's queue.
+type gauge struct {
+	mu      sync.Mutex // also orders what is published
+	metrics *metrics.Set
+	queue   string // empty while not published
+	n       int
+}
+
+func (g *gauge) open(m *metrics.Set, queue string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.metrics, g.queue = m, queue
+}
+
+func (g *gauge) add(n int) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.n += n
+	if g.queue != "" {
+		g.metrics.QueueDepth(g.queue, g.n)
+	}
+}
+
+// close publishes that nothing waits, for good.
+func (g *gauge) close() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.queue != "" {
+		g.metrics.QueueDepth(g.queue, 0)
+	}
+	g.queue = ""
 }
