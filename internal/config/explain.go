@@ -13,7 +13,7 @@ import (
 // Setting is one setting with its value and where that came from.
 type Setting struct {
 	Path   string // "cluster.port", "intervals.worker.keep_alive", "limits.uploads"
-	Value  string // as one would write it; secrets are masked
+	Value  string // texts in quotes, times and sizes with their unit; secrets are masked
 	Source string // FILE:LINE, or BuiltIn
 }
 

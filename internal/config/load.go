@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -50,12 +51,8 @@ func Load(o LoadOptions) (*Config, []Problem) {
 	c.readDebug(shipped, local)
 	settings.readSettings(c)
 
-	problems := append(installed.problems, own.problems...)
-	problems = append(problems, c.clusterRelations()...)
-	for _, r := range []*report{conf, shipped, local, settings} {
-		problems = append(problems, r.problems...)
-	}
-	return c, append(problems, c.settingsRelations()...)
+	return c, slices.Concat(installed.problems, own.problems, c.clusterRelations(), conf.problems,
+		shipped.problems, local.problems, settings.problems, c.settingsRelations())
 }
 
 // check judges the section that was read, unless it is disabled.

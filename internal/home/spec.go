@@ -106,17 +106,19 @@ func (s Spec) files() ([]starterFile, error) {
 		{"etc/lists/backup-critical", 0o660, true, nil},
 		{"etc/rules/local_rules.xml", 0o660, true, nil},
 		{"etc/shared/default/agent.conf", 0o660, true, nil},
+		{KeysPath, 0o640, true, []byte{}},
+		{config.SettingsPath, 0o660, false, settings},
+		{config.ConfPath, 0o660, false, conf},
 	}
 	for i := range files {
+		if files[i].content != nil || files[i].path == config.ConfPath {
+			continue
+		}
 		if files[i].content, err = starter.ReadFile("starter/" + path.Base(files[i].path)); err != nil {
 			return nil, fmt.Errorf("read starter file: %w", err)
 		}
 	}
-	return append(files,
-		starterFile{KeysPath, 0o640, true, []byte{}},
-		starterFile{config.SettingsPath, 0o660, false, settings},
-		starterFile{config.ConfPath, 0o660, false, conf},
-	), nil
+	return files, nil
 }
 
 // conf writes ossec.conf and reads it again: what comes back must be what was
