@@ -1,0 +1,125 @@
+// Package demo shows a cluster at work: a master and its workers as processes
+// on this machine, a rule that is changed and arrives, a file that is tampered
+// with and healed, a worker that is killed and comes back. Then it lets the
+// user try the rest.
+package demo
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"testudo/internal/fleet"
+	"testudo/internal/screen"
+)
+
+// stepTime is how long one step of the show may take until it has failed.
+const stepTime = 15 * time.Second
+
+// Options says how to show it.
+type Options struct {
+	Screen  *screen.Screen
+	Workers int    // beside the master, at least 2
+	Once    bool   // end after the show
+	Keep    bool   // leave the homes in place
+	Command string // how the user calls this program, for the hints
+	Program string // executable of the nodes; empty for this very program
+}
+
+// Result is what the show found. Times are in milliseconds.
+type Result struct {
+	Converged bool               `json:"converged"` // every step was seen, and all trees are equal at the end
+	Problem   string             `json:"problem,omitempty"`
+	Workers   int                `json:"workers"`
+	Files     int                `json:"files"`       // synchronised, on each node
+	Ready     float64            `json:"ready_ms"`    // from nothing to all nodes in step
+	Changed   map[string]float64 `json:"changed_ms"`  // a changed rule on the master, until it was at each worker
+	Healed    float64            `json:"healed_ms"`   // a file tampered with on a worker, until it was the master's again
+	Returned  float64            `json:"returned_ms"` // a killed worker, from its restart until it had what it had missed
+	Took      float64            `json:"took_ms"`     // all of it
+	Homes     string             `json:"homes,omitempty"`
+}
+
+// show is one run.
+type show struct {
+	o      Options
+	out    *screen.Screen
+	fleet  *fleet.Fleet
+	result Result
+}
+
+// Run makes the cluster, shows what it does and, unless that is once only, goes
+// on until ctx ends. The result is there in any case; the error says what did
+// not work. The end of ctx after the show is no error.
+func Run(ctx context.Context, o Options) (result Result, err error) {
+	began := time.Now()
+	s := &show{o: o, out: o.Screen}
+	s.result = Result{Workers: o.Workers, Changed: map[string]float64{}}
+	defer func() {
+		result = s.result
+		result.Took = milliseconds(time.Since(began))
+		if err != nil {
+			result.Problem, result.Converged = err.Error(), false
+		}
+	}()
+	s.fleet, err = fleet.New(ctx, fleet.Options{
+		Workers: o.Workers, Keep: o.Keep, Program: o.Program, Prepare: prepare,
+	})
+	if err != nil {
+		return result, fmt.Errorf("make the cluster: %w", err)
+	}
+	defer func() { err = errors.Join(err, s.close()) }()
+	if o.Keep {
+		s.result.Homes = s.fleet.Dir()
+	}
+	table := s.startTable(ctx)
+	defer table.stop()
+	if err := s.perform(ctx); err != nil {
+		return result, err
+	}
+	s.result.Converged = true
+	if o.Once {
+		return result, nil
+	}
+	s.hints()
+	return result, s.keepRunning(ctx)
+}
+
+func (s *show) close() error {
+	s.out.Linef("Stopping all nodes.")
+	if err := s.fleet.Close(); err != nil {
+		return fmt.Errorf("end the cluster: %w", err)
+	}
+	if s.o.Keep {
+		s.out.Linef("The homes are left in %s.", s.fleet.Dir())
+	}
+	return nil
+}
+
+// perform goes through the show.
+func (s *show) perform(ctx context.Context) error {
+	steps := []struct {
+		name string
+		run  func(ctx context.Context) error
+	}{
+		{"start the nodes", s.start},
+		{"change a rule", s.change},
+		{"heal a file", s.heal},
+		{"kill a worker and start it again", s.killAndReturn},
+		{"compare all nodes", s.compare},
+	}
+	for _, step := range steps {
+		limited, cancel := context.WithTimeout(ctx, stepTime)
+		err := step.run(limited)
+		cancel()
+		if err != nil {
+			return fmt.Errorf("%s: %w", step.name, err)
+		}
+	}
+	return nil
+}
+
+func milliseconds(d time.Duration) float64 {
+	return float64(d.Round(10*time.Microsecond)) / float64(time.Millisecond)
+}

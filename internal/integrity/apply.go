@@ -1,0 +1,161 @@
+package integrity
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"slices"
+	"time"
+
+	"testudo/internal/bundle"
+	"testudo/internal/fault"
+	"testudo/internal/filestate"
+	"testudo/internal/filetree"
+	"testudo/internal/health"
+	"testudo/internal/logging"
+	"testudo/internal/manifest"
+	"testudo/internal/session"
+)
+
+const condApply = "files-not-applied"
+
+func isReceiveTimeout(err error) bool { return fault.Has(err, fault.ReceiveTimeout) }
+
+// apply stages a package and moves its files into place. It made progress when
+// there was something to do and all of it succeeded.
+func (c *comparing) apply(ctx context.Context, log *slog.Logger, u *session.Upload) (progress bool, err error) {
+	defer u.Close()
+	c.w.apply.Lock()
+	defer c.w.apply.Unlock()
+	log.Info("Starting.")
+	began := time.Now()
+	stage, err := c.w.tree.NewStage(u.Path() + "dir")
+	if err != nil {
+		return false, fmt.Errorf("stage package: %w", err)
+	}
+	defer stage.Close()
+	diff, err := c.unpack(ctx, stage, u)
+	if err != nil {
+		return false, fmt.Errorf("unpack package: %w", err)
+	}
+	log.Info(fmt.Sprintf("Files to create: %d | Files to update: %d | Files to delete: %d",
+		len(diff.Missing), len(diff.Shared), len(diff.Extra)))
+	if !diff.Empty() {
+		if progress, err = c.move(ctx, log, stage, diff); err != nil {
+			return false, err
+		}
+	}
+	c.w.cfg.Metrics.Round("applied", time.Since(began).Seconds())
+	log.Info(fmt.Sprintf("Finished in %.3fs.", time.Since(began).Seconds()))
+	return progress, nil
+}
+
+// unpack puts the members into the stage and returns the difference they
+// belong to.
+func (c *comparing) unpack(ctx context.Context, stage *filetree.Stage, u *session.Upload) (manifest.Difference, error) {
+	var diff *manifest.Difference
+	err := bundle.Read(ctx, u.Reader(), c.w.cfg.Package, func(path string, content io.Reader) error {
+		if path != bundle.MetadataName {
+			_, err := stage.Put(path, content)
+			return err
+		}
+		d, err := manifest.ReadDifference(content, c.w.cfg.Limits)
+		diff = &d
+		return err
+	})
+	if err == nil && diff == nil {
+		err = errNoMetadata
+	}
+	if err != nil {
+		return manifest.Difference{}, err
+	}
+	return *diff, nil
+}
+
+func (c *comparing) move(ctx context.Context, log *slog.Logger, stage *filetree.Stage, diff manifest.Difference) (whole bool, err error) {
+	log.Debug("Worker does not meet integrity checks. Actions required.")
+	log.Debug("Updating local files: Start.")
+	applied, err := stage.Apply(ctx, diff)
+	if err != nil {
+		return false, fmt.Errorf("apply package: %w", err)
+	}
+	log.Debug("Updating local files: End.")
+	c.show(diff, applied.Problems)
+	if len(applied.Problems) == 0 {
+		c.w.cfg.Health.Clear(condApply)
+		return true, nil
+	}
+	c.complain(ctx, log, applied.Problems)
+	return false, nil
+}
+
+// complain logs what could not be applied and tells a master that asks for it.
+func (c *comparing) complain(ctx context.Context, log *slog.Logger, problems []filetree.Problem) {
+	count := map[string]int{}
+	for _, p := range problems {
+		count[p.Class]++
+	}
+	first := problems[0]
+	text := fmt.Sprintf("Found errors: %d overwriting, %d creating and %d removing", count["shared"], count["missing"], count["extra"])
+	c.w.failed.Fail(log, slog.LevelError, fmt.Sprintf("{'%s': [\"Error processing %s file '%s': %s\"]} %s",
+		first.Class, first.Class, logging.Quote(first.Path), logging.Quote(first.Err.Error()), text))
+	c.w.cfg.Health.Raise(condApply, health.Warning, text, "see 'testudo files --state failed'")
+	if !c.s.PeerIsTestudo() {
+		return
+	}
+	report := make([]failure, 0, min(len(problems), mostFailures))
+	for _, p := range problems[:cap(report)] {
+		report = append(report, failure{p.Path, p.Err.Error()})
+	}
+	payload, err := json.Marshal(report)
+	if err == nil {
+		_, err = c.s.Request(ctx, cmdFailed, payload)
+	}
+	if err != nil && !errors.Is(err, session.ErrClosed) {
+		log.Debug("report of failures not taken", "error", err)
+	}
+}
+
+// show takes down the worker's own picture after a package.
+func (c *comparing) show(diff manifest.Difference, problems []filetree.Problem) {
+	c.mu.Lock()
+	own := c.own
+	c.mu.Unlock()
+	if own == nil {
+		own = manifest.Empty()
+	}
+	why := make(map[string]string, len(problems))
+	for _, p := range problems {
+		why[p.Path] = p.Err.Error()
+	}
+	gone := make(map[string]bool)
+	for _, e := range diff.Extra {
+		gone[e.Path] = why[e.Path] == ""
+	}
+	picture := make(map[string]filestate.Row, own.Len())
+	for _, e := range own.Entries() {
+		if !gone[e.Path] {
+			picture[e.Path] = filestate.Row{Node: c.w.cfg.Node, File: e.Path, State: filestate.Synchronized, Digest: e.Digest}
+		}
+	}
+	for _, entries := range [][]manifest.Entry{diff.Missing, diff.Shared} {
+		for _, e := range entries {
+			row := filestate.Row{Node: c.w.cfg.Node, File: e.Path, State: filestate.Synchronized, Digest: e.Digest}
+			if reason, failed := why[e.Path]; failed {
+				row.State, row.Reason = filestate.Failed, reason
+			}
+			picture[e.Path] = row
+		}
+	}
+	for path, reason := range why {
+		if row, ok := picture[path]; ok && row.State == filestate.Synchronized {
+			row.State, row.Reason = filestate.ToBeDeleted, reason
+			picture[path] = row
+		}
+	}
+	c.w.shown.Store(nil)
+	c.w.cfg.States.Set(c.w.cfg.Node, slices.Values(sortedRows(picture)))
+}

@@ -1,0 +1,83 @@
+// Package integrity keeps the synchronised files of a cluster equal: the
+// master's tree is what should be, each worker compares its own with it, and
+// gets the difference (docs/integrity.md).
+//
+// master.go and worker.go are the two ends of the conversation; read side by
+// side they tell all of it. local.go is the master's view of its own tree,
+// shrink.go the guard that holds back what looks like an accident.
+package integrity
+
+import (
+	"context"
+	"io/fs"
+	"iter"
+	"os"
+	"time"
+
+	"testudo/internal/filestate"
+	"testudo/internal/filetree"
+)
+
+// Commands of the exchange. Those that begin with t_ are spoken between
+// Testudo nodes only (docs/extensions.md).
+const (
+	cmdPermission = "syn_i_w_m_p"
+	cmdCheck      = "syn_i_w_m"
+	cmdInStep     = "syn_m_c_ok"
+	cmdSync       = "syn_m_c"
+	cmdDigest     = "t_in_step"
+	cmdChanged    = "t_changed"
+	cmdFailed     = "t_failed"
+)
+
+// Subtags of the log lines.
+const (
+	taskCheck = "Integrity check"
+	taskSync  = "Integrity sync"
+	taskLocal = "Local integrity"
+)
+
+// Tree is the node's synchronised files on disk.
+type Tree interface {
+	Scan(ctx context.Context) (*filetree.Scan, error)
+	Watch(ctx context.Context, changed chan<- struct{}) error
+	OpenFile(path string) (*os.File, fs.FileInfo, error)
+	NewStage(dir string) (*filetree.Stage, error)
+}
+
+// States takes down what each node has of each file.
+type States interface {
+	Set(node string, rows iter.Seq[filestate.Row])
+	SetNode(filestate.NodeState)
+}
+
+// settle is how long a tree must be left alone by the watch before it is read,
+// so that a hundred files copied at once are one change.
+const settle = 50 * time.Millisecond
+
+// follow forwards the tree's changes to wake until ctx ends.
+func follow(ctx context.Context, tree Tree, wake chan<- struct{}) error {
+	changed := make(chan struct{}, 1)
+	done := make(chan error, 1)
+	go func() { done <- tree.Watch(ctx, changed) }()
+	quiet := time.NewTimer(time.Hour)
+	quiet.Stop()
+	for {
+		select {
+		case <-changed:
+			quiet.Reset(settle)
+		case <-quiet.C:
+			poke(wake)
+		case err := <-done:
+			return err
+		}
+	}
+}
+
+// poke leaves a note in a channel of capacity one.
+func poke(wake chan<- struct{}) {
+	select {
+	case wake <- struct{}{}:
+	default:
+	}
+}

@@ -1,0 +1,201 @@
+package integrity
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"testudo/internal/filestate"
+	"testudo/internal/filetree"
+	"testudo/internal/health"
+	"testudo/internal/logging"
+	"testudo/internal/manifest"
+)
+
+// generation is one state of the master's tree, as workers are compared with.
+type generation struct {
+	number     uint64
+	manifest   *manifest.Manifest
+	unreadable map[string]string // path or directory to reason; nothing of it is deleted at a worker
+	at         time.Time         // when the change was noticed
+}
+
+func (g *generation) spare(d manifest.Difference) manifest.Difference {
+	if len(g.unreadable) == 0 {
+		return d
+	}
+	paths := make([]string, 0, len(g.unreadable))
+	for p := range g.unreadable {
+		paths = append(paths, p)
+	}
+	return d.Spare(paths, paths)
+}
+
+// local is the master's knowledge of its own tree: scanned at start, each
+// period and whenever the watch says so.
+type local struct {
+	cfg   MasterConfig
+	tree  Tree
+	guard shrinkGuard
+	log   *slog.Logger
+
+	started    time.Time
+	unreadable logging.Recurring
+	failed     logging.Recurring
+
+	mu      sync.Mutex
+	current *generation
+	waiting map[chan<- struct{}]struct{} // poked at each new generation
+}
+
+func (l *local) run(ctx context.Context) error {
+	if err := l.guard.load(); err != nil {
+		l.log.Warn("The last accepted state of the files is not readable; starting without it", "error", err)
+	}
+	wake := make(chan struct{}, 1)
+	g, ctx := errgroup.WithContext(ctx)
+	if l.cfg.Watch {
+		g.Go(func() error { return follow(ctx, l.tree, wake) })
+	}
+	g.Go(func() error { return l.loop(ctx, wake) })
+	return g.Wait()
+}
+
+func (l *local) loop(ctx context.Context, wake <-chan struct{}) error {
+	period := time.NewTicker(l.cfg.Recalculate)
+	defer period.Stop()
+	announced := slog.LevelInfo
+	for {
+		l.recalculate(ctx, announced)
+		select {
+		case <-period.C:
+			announced = slog.LevelInfo
+		case <-wake:
+			announced = slog.LevelDebug
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// recalculate brings the knowledge up to date. A tree that cannot be read
+// leaves it as it was.
+func (l *local) recalculate(ctx context.Context, level slog.Level) {
+	l.log.Log(ctx, level, "Starting.")
+	began := time.Now()
+	scan, err := l.tree.Scan(ctx)
+	if ctx.Err() != nil {
+		return
+	}
+	if err != nil {
+		l.failed.Fail(l.log, slog.LevelError, "Error calculating local file integrity: "+err.Error())
+		return
+	}
+	l.failed.Recovered(l.log, "Local file integrity is calculated again.")
+	l.report(scan)
+	l.cfg.Metrics.Hashed(scan.HashedBytes)
+	if l.guard.admit(ctx, scan.Manifest) {
+		l.accept(scan, began)
+	}
+	l.log.Log(ctx, level, fmt.Sprintf("Finished in %.3fs. Calculated metadata of %d files.", time.Since(began).Seconds(), scan.Manifest.Len()))
+}
+
+// report logs what could not be read.
+func (l *local) report(scan *filetree.Scan) {
+	problems := append(scan.Directories[:len(scan.Directories):len(scan.Directories)], scan.Unreadable...)
+	if len(problems) == 0 {
+		l.unreadable.Recovered(l.log, "All files are readable again.")
+		l.cfg.Health.Clear(condUnreadable)
+		return
+	}
+	first := problems[0]
+	text := fmt.Sprintf("Can't read metadata from file %s: %s", logging.Quote(first.Path), logging.Quote(first.Err.Error()))
+	if more := len(problems) - 1; more > 0 {
+		text += fmt.Sprintf(" (and %d more)", more)
+	}
+	l.unreadable.Fail(l.log, slog.LevelError, text)
+	l.cfg.Health.Raise(condUnreadable, health.Warning, text, "make the file readable for the node's user, or take it out of the synchronised directories")
+}
+
+func (l *local) accept(scan *filetree.Scan, noticed time.Time) {
+	unreadable := reasons(scan)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	next := &generation{number: 1, manifest: scan.Manifest, unreadable: unreadable, at: noticed}
+	if old := l.current; old != nil {
+		if old.manifest.Sum() == scan.Manifest.Sum() && len(unreadable) == len(old.unreadable) {
+			return
+		}
+		next.number = old.number + 1
+	}
+	l.current = next
+	l.cfg.States.Set(l.cfg.Node, slices.Values(ownRows(l.cfg.Node, next)))
+	l.cfg.States.SetNode(filestate.NodeState{
+		Node: l.cfg.Node, Role: "master", Version: l.cfg.Version, Connected: true, ConnectedSince: l.started,
+		LastCheck: noticed, LastSync: noticed, InStepSince: noticed, Files: next.manifest.Len(), ManifestSum: next.manifest.Sum(),
+	})
+	l.cfg.Metrics.ManifestFiles(next.manifest.Len())
+	for wake := range l.waiting {
+		poke(wake)
+	}
+}
+
+func reasons(scan *filetree.Scan) map[string]string {
+	if len(scan.Unreadable)+len(scan.Directories) == 0 {
+		return nil
+	}
+	m := make(map[string]string, len(scan.Unreadable)+len(scan.Directories))
+	for _, p := range scan.Unreadable {
+		m[p.Path] = "unreadable: " + p.Err.Error()
+	}
+	for _, p := range scan.Directories {
+		m[p.Path] = "unreadable directory: " + p.Err.Error()
+	}
+	return m
+}
+
+// ownRows is the picture of the node's own files: what it has it has, what it
+// cannot read has failed.
+func ownRows(node string, g *generation) []filestate.Row {
+	rows := make([]filestate.Row, 0, g.manifest.Len()+len(g.unreadable))
+	for _, e := range g.manifest.Entries() {
+		rows = append(rows, filestate.Row{Node: node, File: e.Path, State: filestate.Synchronized, Digest: e.Digest})
+	}
+	rows = append(rows, failedRows(node, g.unreadable)...)
+	slices.SortFunc(rows, func(a, b filestate.Row) int { return cmp.Compare(a.File, b.File) })
+	return rows
+}
+
+func failedRows(node string, why map[string]string) []filestate.Row {
+	var rows []filestate.Row
+	for path, reason := range why {
+		rows = append(rows, filestate.Row{Node: node, File: path, State: filestate.Failed, Reason: reason})
+	}
+	return rows
+}
+
+// now is the state workers are compared with; nil before the first scan.
+func (l *local) now() *generation {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.current
+}
+
+// subscribe has wake poked at each new generation, until the returned function
+// is called.
+func (l *local) subscribe(wake chan<- struct{}) (cancel func()) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.waiting[wake] = struct{}{}
+	return func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		delete(l.waiting, wake)
+	}
+}

@@ -1,0 +1,161 @@
+package integrity
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"net"
+	"slices"
+	"time"
+
+	"testudo/internal/filestate"
+	"testudo/internal/manifest"
+	"testudo/internal/session"
+)
+
+// arrived and left keep the node's own line: connected or not, since when.
+func (c *checking) arrived() {
+	w := c.s.Worker()
+	address := c.s.RemoteAddr().String()
+	if host, _, err := net.SplitHostPort(address); err == nil {
+		address = host
+	}
+	c.updateNode(func(n *filestate.NodeState) {
+		*n = filestate.NodeState{Node: w.Name, Role: "worker", Version: w.Version, Address: address, Connected: true, ConnectedSince: time.Now()}
+	})
+}
+
+func (c *checking) left() {
+	c.updateNode(func(n *filestate.NodeState) { n.Connected = false })
+	c.m.cfg.Metrics.ForgetWorker(c.s.Name())
+}
+
+func (c *checking) updateNode(change func(*filestate.NodeState)) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	change(&c.node)
+	c.m.cfg.States.SetNode(c.node)
+}
+
+// inStep takes down that the worker has all of a generation.
+func (c *checking) inStep(g *generation, check lastCheck) {
+	now := time.Now()
+	c.unsent.Recovered(c.s.Log(), "Packages reach the worker again.")
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.last = check
+	c.failed = nil
+	n := &c.node
+	n.LastCheck, n.Files, n.ManifestSum = now, g.manifest.Len(), g.manifest.Sum()
+	if c.shown != g.number {
+		c.shown = g.number
+		n.InStepSince = now
+		n.Lag = now.Sub(latest(g.at, n.ConnectedSince))
+		c.m.cfg.States.Set(n.Node, slices.Values(pictureOf(n.Node, g, manifest.Difference{}, nil)))
+	}
+	c.m.cfg.States.SetNode(*n)
+	c.m.cfg.Metrics.Worker(n.Node, true, n.Lag.Seconds())
+}
+
+// outOfStep takes down what the worker lacks, and why where that is known.
+func (c *checking) outOfStep(g *generation, d manifest.Difference, left map[string]string) {
+	now := time.Now()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.last, c.shown = lastCheck{}, 0
+	why := make(map[string]string, len(left)+len(c.failed))
+	for path, reason := range c.failed {
+		why[path] = reason
+	}
+	for path, reason := range left {
+		why[path] = reason
+	}
+	n := &c.node
+	n.LastCheck, n.LastSync, n.InStepSince = now, now, time.Time{}
+	n.Files, n.ManifestSum = g.manifest.Len()-len(d.Missing)-len(d.Shared), manifest.Digest{}
+	c.m.cfg.States.Set(n.Node, slices.Values(pictureOf(n.Node, g, d, why)))
+	c.m.cfg.States.SetNode(*n)
+	c.m.cfg.Metrics.Worker(n.Node, false, now.Sub(latest(g.at, n.ConnectedSince)).Seconds())
+}
+
+func latest(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+// pictureOf is the state of each file at a worker: what differs is pending, or
+// failed where a reason is known.
+func pictureOf(node string, g *generation, d manifest.Difference, why map[string]string) []filestate.Row {
+	differs := make(map[string]bool, len(d.Missing)+len(d.Shared))
+	for _, e := range slices.Concat(d.Missing, d.Shared) {
+		differs[e.Path] = true
+	}
+	rows := make([]filestate.Row, 0, g.manifest.Len()+len(d.Extra))
+	for _, e := range g.manifest.Entries() {
+		row := filestate.Row{Node: node, File: e.Path, State: filestate.Synchronized, Digest: e.Digest}
+		if differs[e.Path] {
+			row.State = filestate.Pending
+			if reason, failed := why[e.Path]; failed {
+				row.State, row.Reason = filestate.Failed, reason
+			}
+		}
+		rows = append(rows, row)
+	}
+	for _, e := range d.Extra {
+		rows = append(rows, filestate.Row{Node: node, File: e.Path, State: filestate.ToBeDeleted, Digest: e.Digest})
+	}
+	rows = append(rows, failedRows(node, g.unreadable)...)
+	slices.SortFunc(rows, func(a, b filestate.Row) int { return cmp.Compare(a.File, b.File) })
+	return rows
+}
+
+// failure is one file a worker could not apply, in its report.
+type failure struct {
+	File   string `json:"file"`
+	Reason string `json:"reason"`
+}
+
+// mostFailures and longestReason bound a report.
+const (
+	mostFailures  = 1000
+	longestReason = 300
+)
+
+// report takes a Testudo worker's account of files it could not apply.
+func (c *checking) report(_ context.Context, _ *session.Session, payload []byte) (session.Reply, error) {
+	var list []failure
+	if err := json.Unmarshal(payload, &list); err != nil {
+		return session.Reply{}, fmt.Errorf("report of failures: %w", err)
+	}
+	if len(list) > mostFailures {
+		return session.Reply{}, fmt.Errorf("report of %d failures, at most %d", len(list), mostFailures)
+	}
+	failed := make(map[string]string, len(list))
+	for _, f := range list {
+		if manifest.CheckPath(f.File) == nil {
+			failed[f.File] = fmt.Sprintf("%.*q", longestReason, f.Reason)
+		}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.failed = failed
+	return session.OK("Thanks"), nil
+}
+
+// send sends a parcel as the package of a synchronisation.
+func (c *checking) send(ctx context.Context, p *parcel) (session.Sent, error) {
+	sent, err := c.s.SendPackage(ctx, cmdSync, func(w io.Writer) error { return p.writeTo(w, c.m.cfg.Level) })
+	c.m.cfg.Metrics.BundleBytes(sent.Bytes)
+	return sent, err
+}
+
+func sortedRows(picture map[string]filestate.Row) []filestate.Row {
+	rows := slices.Collect(maps.Values(picture))
+	slices.SortFunc(rows, func(a, b filestate.Row) int { return cmp.Compare(a.File, b.File) })
+	return rows
+}

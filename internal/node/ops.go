@@ -1,0 +1,128 @@
+package node
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"time"
+
+	"testudo/internal/cluster"
+	"testudo/internal/filestate"
+	"testudo/internal/health"
+	"testudo/internal/integrity"
+	"testudo/internal/opshttp"
+)
+
+// Status is what /status shows.
+type Status struct {
+	Node       string             `json:"node"`
+	Role       string             `json:"role"`
+	Version    string             `json:"version"`
+	Ready      bool               `json:"ready"`
+	Files      int                `json:"files,omitempty"`
+	Connected  *time.Time         `json:"connected_to_master_since,omitempty"`
+	Workers    []WorkerStatus     `json:"workers,omitempty"`
+	Conditions []health.Condition `json:"conditions"`
+}
+
+// WorkerStatus is one worker, as its master sees it.
+type WorkerStatus struct {
+	Name          string     `json:"name"`
+	Version       string     `json:"version"`
+	Address       string     `json:"address"`
+	Testudo       bool       `json:"testudo"`
+	Connected     time.Time  `json:"connected_since"`
+	LastKeepAlive *time.Time `json:"last_keep_alive,omitempty"`
+}
+
+func statusOfMaster(n *Node, m *cluster.Master, files *integrity.Master) Status {
+	s := n.commonStatus()
+	s.Files = files.Files()
+	for _, w := range m.Members() {
+		s.Workers = append(s.Workers, WorkerStatus{
+			Name: w.Name, Version: w.Version, Address: w.Address, Testudo: w.Testudo,
+			Connected: w.Connected, LastKeepAlive: set(w.LastKeepAlive),
+		})
+	}
+	return s
+}
+
+func statusOfWorker(n *Node, w *cluster.Worker, _ *integrity.Worker) Status {
+	s := n.commonStatus()
+	s.Connected = set(w.Connected())
+	return s
+}
+
+func set(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	return &t
+}
+
+func (n *Node) commonStatus() Status {
+	c := n.cfg.Cluster
+	return Status{Node: c.NodeName, Role: string(c.Role), Version: n.cfg.Testudo.Version, Ready: n.ready(), Conditions: n.board.All()}
+}
+
+// addOps adds the page for operators. A node whose page cannot be served is
+// still a good node: it says so and goes on.
+func (n *Node) addOps(ctx context.Context) error {
+	n.group.Add("gauges", n.gauge)
+	address := n.cfg.Testudo.Metrics.Address
+	if address == "" {
+		return nil
+	}
+	server, err := opshttp.New(address, opshttp.Deps{
+		Metrics: n.metrics.Handler(), Health: n.board, Ready: n.ready, Status: n.status, Log: n.log,
+	})
+	var listener net.Listener
+	if err == nil {
+		listener, err = server.Listen(ctx)
+	}
+	if err != nil {
+		n.board.Raise("metrics-unserved", health.Warning, err.Error(), "set metrics.address in etc/testudo.yaml to a free loopback port")
+		n.log.Error("Metrics are not served: " + err.Error())
+		return nil
+	}
+	n.group.Add("metrics", func(ctx context.Context) error { return server.Serve(ctx, listener) })
+	return nil
+}
+
+// gauge brings those figures up to date that nobody tells the metrics of.
+func (n *Node) gauge(ctx context.Context) error {
+	tick := time.NewTicker(10 * time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return nil
+		}
+		if n.spool != nil {
+			n.metrics.BundleCache(n.spool.Bytes())
+		}
+		if err := n.countFiles(ctx); err != nil && ctx.Err() == nil {
+			n.log.Debug("files are not counted", "error", err)
+		}
+	}
+}
+
+func (n *Node) countFiles(ctx context.Context) error {
+	counts, err := n.states.Counts(ctx)
+	if err != nil {
+		return fmt.Errorf("count files by state: %w", err)
+	}
+	total := map[filestate.State]int{
+		filestate.Synchronized: 0, filestate.Pending: 0, filestate.Failed: 0, filestate.ToBeDeleted: 0,
+	}
+	for _, states := range counts {
+		for state, count := range states {
+			total[state] += count
+		}
+	}
+	for state, count := range total {
+		n.metrics.Files(string(state), count)
+	}
+	return nil
+}
