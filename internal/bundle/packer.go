@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"hash"
 	"hash/adler32"
@@ -131,7 +132,7 @@ func (p *packer) readFrom(ctx context.Context, r io.Reader) error {
 		}
 		n, err := r.Read(p.seg[len(p.seg):segment])
 		p.seg = p.seg[:len(p.seg)+n]
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return nil
 		}
 		if err != nil {

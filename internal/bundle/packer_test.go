@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"compress/zlib"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -52,7 +53,7 @@ func adversarial() map[string][]byte {
 	copy(border[2*segment-1:], fileSeparator)
 	blocks := noise(segment)
 	copy(blocks[maxStored-3:], fileSeparator)
-	copy(blocks[:], fileSeparator)
+	copy(blocks, fileSeparator)
 	copy(blocks[len(blocks)-separatorSize:], fileSeparator)
 	late := noise(10 * segment)
 	for i := segment; i+8 < len(late); i += 3 * segment / 2 {
@@ -244,7 +245,7 @@ func TestPacker_Errors(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	p.start(io.Discard, nil)
-	if err := p.readFrom(ctx, bytes.NewReader(noise(2*segment))); err != context.Canceled {
+	if err := p.readFrom(ctx, bytes.NewReader(noise(2*segment))); !errors.Is(err, context.Canceled) {
 		t.Errorf("cancelled: %v", err)
 	}
 }

@@ -61,7 +61,7 @@ func (s *source) Read(b []byte) (int, error) {
 		return 0, err
 	}
 	n, err := s.r.Read(b)
-	if err != nil && err != io.EOF {
+	if err != nil && !errors.Is(err, io.EOF) {
 		s.err = err
 	}
 	return n, err
@@ -131,7 +131,7 @@ func (p *parser) member(path string, each func(string, io.Reader) error) error {
 	if c.err == nil && err == nil {
 		_, err = io.Copy(io.Discard, c)
 	}
-	if c.err != nil && c.err != io.EOF && !errors.Is(err, c.err) {
+	if c.err != nil && !errors.Is(c.err, io.EOF) && !errors.Is(err, c.err) {
 		err = c.err // each has swallowed it, or replaced it with its own
 	}
 	if c.err == nil {
@@ -157,7 +157,7 @@ func (p *parser) next() (bool, error) {
 	for matched < separatorSize {
 		b, err := p.r.ReadByte()
 		switch {
-		case err == io.EOF:
+		case errors.Is(err, io.EOF):
 			return false, nil
 		case err != nil:
 			return false, err
@@ -202,7 +202,7 @@ func (c *content) Read(b []byte) (int, error) {
 		if c.left > c.p.left {
 			err = &LimitError{limitTotal, c.p.limits.TotalBytes}
 		}
-	} else if err != nil && err != io.EOF {
+	} else if err != nil && !errors.Is(err, io.EOF) {
 		err = c.p.malformed(err)
 	}
 	c.left -= int64(n)

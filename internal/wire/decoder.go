@@ -118,10 +118,10 @@ func (d *Decoder) endBetween(err error) error {
 			return d.end(err)
 		}
 		return err // not final
-	case err == io.EOF && d.open.count() > 0:
+	case errors.Is(err, io.EOF) && d.open.count() > 0:
 		return d.end(io.ErrUnexpectedEOF)
-	case err == io.EOF:
-		return d.end(err)
+	case errors.Is(err, io.EOF):
+		return d.end(io.EOF)
 	}
 	return d.end(fmt.Errorf("reading a frame: %w", err))
 }
@@ -194,7 +194,7 @@ func (d *Decoder) read(buf []byte, n int) ([]byte, error) {
 
 // inside is an error of reading inside a frame.
 func inside(part string, err error) error {
-	if err == io.EOF {
+	if errors.Is(err, io.EOF) {
 		err = io.ErrUnexpectedEOF
 	}
 	return fmt.Errorf("reading a frame's %s: %w", part, err)

@@ -53,7 +53,7 @@ func TestDecoder_AnySegmentation(t *testing.T) {
 		}
 		seed := rapid.Uint64().Draw(t, "cuts")
 		got, err := all(NewDecoder(&cutReader{rest: sent, rnd: rand.New(rand.NewPCG(seed, 1))}, key, DefaultLimits()))
-		if err != io.EOF {
+		if !errors.Is(err, io.EOF) {
 			t.Fatalf("ended with %v", err)
 		}
 		if d := cmp.Diff(want, got, emptyIsNil); d != "" {
@@ -89,7 +89,7 @@ func TestDecoder_OneByteAtATime(t *testing.T) {
 	} {
 		got, err := all(NewDecoder(r, nil, DefaultLimits()))
 		want := []Frame{{1, "hello", []byte("w1 wazuh")}, {2, "echo", nil}}
-		if d := cmp.Diff(want, got, emptyIsNil); d != "" || err != io.EOF {
+		if d := cmp.Diff(want, got, emptyIsNil); d != "" || !errors.Is(err, io.EOF) {
 			t.Errorf("%s: %v %s", name, err, d)
 		}
 	}
@@ -133,7 +133,7 @@ func TestDecoder_Divided(t *testing.T) {
 	} {
 		d := NewDecoder(strings.NewReader(c.sent), c.key, DefaultLimits())
 		got, err := all(d)
-		if diff := cmp.Diff(c.want, got, emptyIsNil); diff != "" || err != io.EOF {
+		if diff := cmp.Diff(c.want, got, emptyIsNil); diff != "" || !errors.Is(err, io.EOF) {
 			t.Errorf("%s: %v %s", c.name, err, diff)
 		}
 		if d.open.count() != 0 || d.open.bytes != 0 {
@@ -173,7 +173,7 @@ func TestDecoder_Refuses(t *testing.T) {
 		if (c.reason == ReasonToken) != errors.Is(err, ErrToken) {
 			t.Errorf("%s: errors.Is(%v, ErrToken) is wrong", c.name, err)
 		}
-		if _, again := d.Next(); again != err {
+		if _, again := d.Next(); !errors.Is(again, err) {
 			t.Errorf("%s: then %v, want the same", c.name, again)
 		}
 		if d.open.count() != 0 {
@@ -209,7 +209,7 @@ func TestDecoder_CutConnection(t *testing.T) {
 			t.Errorf("after %d bytes: %v, want unexpected EOF", n, err)
 		}
 	}
-	if _, err := all(NewDecoder(strings.NewReader(raw(1, "e", "abc", true)), nil, DefaultLimits())); err != io.ErrUnexpectedEOF {
+	if _, err := all(NewDecoder(strings.NewReader(raw(1, "e", "abc", true)), nil, DefaultLimits())); !errors.Is(err, io.ErrUnexpectedEOF) {
 		t.Errorf("inside a divided message: %v, want unexpected EOF", err)
 	}
 	broken := iotest.ErrReader(os.ErrClosed)
@@ -299,7 +299,7 @@ func TestDecoder_OnProgress(t *testing.T) {
 	d.OnProgress(func() { log = append(log, "busy") }, func() { log = append(log, "idle") })
 	for {
 		f, err := d.Next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			break
 		}
 		if err != nil {

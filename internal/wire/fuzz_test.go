@@ -25,7 +25,7 @@ func FuzzDecoder(f *testing.F) {
 			t.Fatalf("%d messages then %v; byte by byte %d then %v", len(want), wantErr, len(got), err)
 		}
 		var refused *RefusedError
-		if !errors.As(err, &refused) && err != io.EOF && !errors.Is(err, io.ErrUnexpectedEOF) {
+		if !errors.As(err, &refused) && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
 			t.Fatalf("ended with %v", err)
 		}
 		for i, frame := range want {

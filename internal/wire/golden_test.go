@@ -84,7 +84,7 @@ func readRecords(t *testing.T, name string) (all []recorded) {
 	defer f.Close()
 	for dec := json.NewDecoder(f); ; {
 		var r recorded
-		if err := dec.Decode(&r); err == io.EOF {
+		if err := dec.Decode(&r); errors.Is(err, io.EOF) {
 			return all
 		} else if err != nil {
 			t.Fatalf("%s: %v", name, err)
@@ -142,7 +142,7 @@ func replay(t *testing.T, k *Key, sent []byte, dir string, records []recorded) {
 		}
 		sent = sent[len(again):]
 	}
-	if _, err := d.Next(); err != io.EOF || len(sent) > 0 {
+	if _, err := d.Next(); !errors.Is(err, io.EOF) || len(sent) > 0 {
 		t.Errorf("%d bytes left, %v", len(sent), err)
 	}
 }
