@@ -16,6 +16,7 @@ import (
 	"testudo/internal/logging"
 	"testudo/internal/metrics"
 	"testudo/internal/session"
+	"testudo/internal/wire"
 )
 
 // MasterConfig is what a master needs to admit workers.
@@ -26,9 +27,9 @@ type MasterConfig struct {
 	Session  session.Config
 	Limits   AdmissionLimits
 
-	CheckEvery   time.Duration // period of the keep-alive check
-	MaxSilence   time.Duration // a worker not heard of for longer is closed
-	ProbeTimeout time.Duration // for the old connection of a worker that comes back
+	CheckEvery   time.Duration // period of the keep-alive check; 0 means a minute
+	MaxSilence   time.Duration // a worker not heard of for longer is closed; 0 means two minutes
+	ProbeTimeout time.Duration // for the old connection of a worker that comes back; 0 means 5 s
 
 	Log     *slog.Logger
 	Metrics *metrics.Set
@@ -39,17 +40,39 @@ type Master struct {
 	cfg       MasterConfig
 	exchanges []Exchange
 	admission admission
-	strangers repeated
+	strangers session.Refusals
 	members   registry
 }
 
 // NewMaster returns a master that offers the exchanges to each worker.
 func NewMaster(cfg MasterConfig, exchanges ...Exchange) *Master {
+	cfg.CheckEvery = orDefault(cfg.CheckEvery, time.Minute)
+	cfg.MaxSilence = orDefault(cfg.MaxSilence, 2*time.Minute)
+	cfg.ProbeTimeout = orDefault(cfg.ProbeTimeout, 5*time.Second)
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	shareTokens(&cfg.Session)
 	return &Master{
 		cfg:       cfg,
 		exchanges: exchanges,
 		admission: admission{limits: cfg.Limits},
 		members:   registry{byName: make(map[string]*member)},
+	}
+}
+
+func orDefault(d, otherwise time.Duration) time.Duration {
+	if d <= 0 {
+		return otherwise
+	}
+	return d
+}
+
+// shareTokens makes all connections of a node remember tokens together: one
+// that was recorded on one of them may be played back on another.
+func shareTokens(cfg *session.Config) {
+	if cfg.Tokens == nil {
+		cfg.Tokens = wire.NewTokenPolicy(cfg.Limits.TokenAge)
 	}
 }
 
@@ -70,44 +93,57 @@ func (m *Master) Serve(ctx context.Context, ln net.Listener) error {
 
 	pause := backoff.NewExponentialBackOff()
 	pause.InitialInterval, pause.MaxInterval = 5*time.Millisecond, time.Second
+	pause.Reset()
 	for {
 		conn, err := ln.Accept()
-		if ctx.Err() != nil {
+		switch {
+		case ctx.Err() != nil:
+			if err == nil {
+				_ = conn.Close()
+			}
 			return nil
-		}
-		if errors.Is(err, net.ErrClosed) {
+		case errors.Is(err, net.ErrClosed):
 			return fmt.Errorf("accept workers: %w", err)
-		}
-		if err != nil { // such as too many open files: shed load and go on
-			m.strangers.log(m.cfg.Log, slog.LevelError, "Error accepting a connection: "+err.Error())
+		case err != nil: // such as too many open files: shed load and go on
+			m.strangers.Log(m.cfg.Log, slog.LevelError, "Error accepting a connection: "+err.Error())
 			wait(ctx, pause.NextBackOff())
 			continue
 		}
 		pause.Reset()
-		visitor, full := m.admission.enter(conn.RemoteAddr())
-		if full != "" {
-			m.cfg.Metrics.ConnectionRefused(full)
-			m.strangers.log(m.cfg.Log, slog.LevelWarn, "Connection refused: limit of "+full+" reached", slog.String("address", hostOf(conn.RemoteAddr())))
-			_ = conn.Close()
-			continue
+		if visitor := m.admit(conn); visitor != nil {
+			conns.Go(func() {
+				defer visitor.leave()
+				m.serveConn(ctx, conn, visitor)
+			})
 		}
-		conns.Go(func() {
-			defer visitor.leave()
-			m.serveConn(ctx, conn, visitor)
-		})
 	}
 }
+
+// admit counts a connection in, or closes it.
+func (m *Master) admit(conn net.Conn) *visitor {
+	v, full := m.admission.enter(conn.RemoteAddr())
+	if v == nil {
+		m.cfg.Metrics.ConnectionRefused(full)
+		m.strangers.Log(m.cfg.Log, slog.LevelWarn, "Connection refused: limit of "+full+" reached", address(conn))
+		_ = conn.Close()
+	}
+	return v
+}
+
+func address(conn net.Conn) slog.Attr { return slog.String("address", hostOf(conn.RemoteAddr())) }
 
 // serveConn is the life of one connection.
 func (m *Master) serveConn(ctx context.Context, conn net.Conn, v *visitor) {
 	stranger := m.cfg.Log.With(logging.Tag("Worker"))
 	s := session.New(conn, m.cfg.Session)
 	defer s.Close(nil)
+	defer context.AfterFunc(ctx, func() { s.Close(context.Cause(ctx)) })()
 	h, err := s.AcceptHello(ctx)
 	if err != nil && !session.IsHelloFields(err) {
 		m.cfg.Metrics.ConnectionRefused("handshake")
 		if ctx.Err() == nil {
-			m.strangers.log(stranger, slog.LevelError, "Error during handshake with incoming connection: "+handshakeText(err), slog.String("address", hostOf(conn.RemoteAddr())))
+			m.strangers.Log(stranger, slog.LevelError, "Error during handshake with incoming connection: "+connectionText(err)+".",
+				address(conn), slog.String("detail", logging.Quote(err.Error())))
 		}
 		return
 	}
@@ -121,7 +157,7 @@ func (m *Master) serveConn(ctx context.Context, conn net.Conn, v *visitor) {
 	}
 	if err != nil {
 		m.cfg.Metrics.ConnectionRefused("hello")
-		m.strangers.log(stranger, slog.LevelError, "Internal error processing request 'b'hello'': "+logging.Quote(fault.From(err).Error()), slog.String("address", hostOf(conn.RemoteAddr())))
+		m.strangers.Log(stranger, slog.LevelError, "Internal error processing request 'b'hello'': "+logging.Quote(fault.From(err).Error()), address(conn))
 		s.Refuse(h, err)
 		return
 	}
@@ -129,16 +165,16 @@ func (m *Master) serveConn(ctx context.Context, conn net.Conn, v *visitor) {
 	m.serveMember(ctx, w, h)
 }
 
+// serveMember is the life of an accepted worker's session.
 func (m *Master) serveMember(ctx context.Context, w *member, h session.Hello) {
 	s := w.session
 	defer m.members.remove(w)
 	mux := session.NewMux()
 	mux.HandleControl("echo-c", w.keepAlive)
 	work := offerAll(m.exchanges, s, mux)
-	s.Establish(h, mux, m.cfg.Log.With(logging.Tag("Worker "+h.Name)))
+	s.Establish(h, mux, m.memberLog(h.Name))
 	if err := s.Welcome(h); err != nil {
-		s.Log().Error("Error during connection with '" + h.Name + "': " + err.Error())
-		return
+		s.Close(err) // Run then only clears up
 	}
 	for _, task := range work {
 		s.Go(task)
@@ -147,31 +183,13 @@ func (m *Master) serveMember(ctx context.Context, w *member, h session.Hello) {
 	if isOrderly(err) || ctx.Err() != nil {
 		s.Log().Debug("Disconnected " + h.Name + ".")
 	} else {
-		s.Log().Error("Error during connection with '" + h.Name + "': " + handshakeText(err) + ".")
+		s.Log().Error("Error during connection with '" + h.Name + "': " + connectionText(err) + ".")
 	}
 	s.Log().Info("Cancelling pending tasks.")
 }
 
-// check compares a hello with what this master is (docs/wire.md §6), in the
-// order of the original but for the question whether the name is in use.
-func (m *Master) check(h session.Hello) error {
-	if err := CheckName(h.Name); err != nil {
-		return err
-	}
-	_, inUse := m.members.find(h.Name)
-	var err error
-	switch {
-	case h.Name == m.cfg.NodeName:
-		return fault.New(fault.SameAsMaster, nil)
-	case h.Cluster != m.cfg.Cluster:
-		err = fault.New(fault.WrongCluster, nil)
-	case h.Version != m.cfg.Version:
-		err = fault.New(fault.WrongVersion, nil)
-	}
-	if inUse && err != nil {
-		return fault.New(fault.DuplicateName, h.Name)
-	}
-	return err
+func (m *Master) memberLog(name string) *slog.Logger {
+	return m.cfg.Log.With(logging.Tag("Worker " + name))
 }
 
 // register enters a worker under its name. When the name is in use the old
@@ -187,7 +205,7 @@ func (m *Master) register(ctx context.Context, h session.Hello, s *session.Sessi
 		if old.alive(ctx, m.cfg.ProbeTimeout) {
 			return nil, fault.New(fault.DuplicateName, h.Name)
 		}
-		old.session.Log().Warn("The worker has connected again and its old connection does not answer. Disconnecting the old one.")
+		m.memberLog(h.Name).Warn("The worker has connected again and its old connection does not answer. Disconnecting the old one.")
 		old.session.Close(errReplaced)
 		m.members.removeWait(ctx, old)
 		if ctx.Err() != nil {

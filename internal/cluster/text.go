@@ -3,51 +3,57 @@ package cluster
 import (
 	"errors"
 	"io"
-	"log/slog"
-	"sync"
+	"net"
+	"syscall"
 
 	"testudo/internal/fault"
 	"testudo/internal/logging"
+	"testudo/internal/session"
 	"testudo/internal/wire"
 )
 
-// handshakeText is the text of a connection's error as the original prints
-// it: a bad token is error 3025.
-func handshakeText(err error) string {
+// connectionText is the text of a connection's error, the original's where it
+// has one: a bad token is error 3025. The text is the same each time the same
+// thing happens: it has no port numbers in it and nothing a stranger chose.
+func connectionText(err error) string {
 	var refused *wire.RefusedError
+	var system syscall.Errno
 	switch {
 	case errors.As(err, &refused) && refused.Reason == wire.ReasonToken:
-		return fault.New(fault.Decrypt, nil).Error() + "."
+		return fault.New(fault.Decrypt, nil).Error()
+	case errors.As(err, &refused):
+		return "frame refused: " + refused.Reason
+	case errors.Is(err, session.ErrNoHello):
+		return session.ErrNoHello.Error()
 	case errors.Is(err, io.EOF):
-		return "the connection was closed before hello"
+		return "the connection was closed"
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return "the connection was closed in the middle of a frame"
+	case errors.As(err, &system):
+		return system.Error()
 	}
 	return logging.Quote(err.Error())
 }
 
-// repeated keeps strangers from filling the log: of each kind of line, one is
-// written and then one each ten minutes with a count. The number of kinds is
-// bounded; what comes after shares one.
-type repeated struct {
-	mu    sync.Mutex
-	kinds map[string]*logging.Recurring
+// dialText is the text of a failed try to connect, likewise the same each time.
+func dialText(err error) string {
+	var name *net.DNSError
+	var network net.Error
+	var system syscall.Errno
+	switch {
+	case errors.As(err, &name) && name.IsNotFound:
+		return "no such host: " + logging.Quote(name.Name)
+	case errors.As(err, &name):
+		return "the name service does not answer for " + logging.Quote(name.Name)
+	case errors.As(err, &network) && network.Timeout():
+		return "no answer in time"
+	case errors.As(err, &system):
+		return system.Error()
+	}
+	return logging.Quote(err.Error())
 }
 
-const mostKinds = 64
-
-func (r *repeated) log(log *slog.Logger, level slog.Level, line string, attrs ...slog.Attr) {
-	r.mu.Lock()
-	if r.kinds == nil {
-		r.kinds = make(map[string]*logging.Recurring)
-	}
-	kind := line
-	if _, known := r.kinds[kind]; !known && len(r.kinds) >= mostKinds {
-		kind = ""
-	}
-	rec := r.kinds[kind]
-	if rec == nil {
-		rec = new(logging.Recurring)
-		r.kinds[kind] = rec
-	}
-	r.mu.Unlock()
-	rec.Fail(log, level, line, attrs...)
+// isClosed says whether the peer ended the connection, in good order or not.
+func isClosed(err error) bool {
+	return errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
 }

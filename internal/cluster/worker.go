@@ -26,9 +26,12 @@ type WorkerConfig struct {
 	Port    int
 	Session session.Config
 
-	KeepAlive time.Duration // period
-	MaxFailed int           // keep-alives that may fail in a row
-	Retry     time.Duration // longest pause before connecting again
+	KeepAlive time.Duration // period; 0 means a minute
+	MaxFailed int           // keep-alives that may fail in a row, at least 1
+	Retry     time.Duration // longest pause before connecting again; 0 means 10 s
+
+	// Plain keeps to the 4.7.5 protocol even with a Testudo master.
+	Plain bool
 
 	// Dial replaces the network, in tests.
 	Dial func(ctx context.Context, address string) (net.Conn, error)
@@ -47,6 +50,13 @@ type Worker struct {
 
 // NewWorker returns a worker that offers the exchanges to its master.
 func NewWorker(cfg WorkerConfig, exchanges ...Exchange) *Worker {
+	cfg.KeepAlive = orDefault(cfg.KeepAlive, time.Minute)
+	cfg.Retry = orDefault(cfg.Retry, 10*time.Second)
+	cfg.MaxFailed = max(cfg.MaxFailed, 1)
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	shareTokens(&cfg.Session)
 	if cfg.Dial == nil {
 		d := net.Dialer{Timeout: 20 * time.Second, KeepAliveConfig: keepAlive, Control: controlSocket}
 		cfg.Dial = func(ctx context.Context, address string) (net.Conn, error) {
@@ -67,18 +77,19 @@ func (w *Worker) Connected() time.Time {
 
 // Run connects, and connects again when the session ends, until ctx ends. The
 // pause grows from a tenth of Retry to Retry, with jitter, and starts anew
-// after a session that got as far as hello.
+// after a session that lasted at least Retry.
 func (w *Worker) Run(ctx context.Context) error {
 	pause := backoff.NewExponentialBackOff()
 	pause.InitialInterval = max(w.cfg.Retry/10, 10*time.Millisecond)
 	pause.MaxInterval = w.cfg.Retry
 	pause.Reset()
 	for {
+		began := time.Now()
 		welcome := w.connect(ctx)
 		if ctx.Err() != nil {
 			return nil
 		}
-		if welcome {
+		if welcome && time.Since(began) >= w.cfg.Retry {
 			pause.Reset()
 		}
 		wait(ctx, min(pause.NextBackOff(), w.cfg.Retry))
@@ -86,6 +97,14 @@ func (w *Worker) Run(ctx context.Context) error {
 			return nil
 		}
 	}
+}
+
+// attempt is one connection to the master. Its fields are written by a task of
+// the session and read when the session has ended.
+type attempt struct {
+	accepted chan struct{} // closed when both ends know each other
+	welcome  bool          // the master has accepted our hello
+	refused  error         // why not, when it answered
 }
 
 // connect is one try: it returns when the session has ended, and says whether
@@ -96,7 +115,8 @@ func (w *Worker) connect(ctx context.Context) (welcome bool) {
 	conn, err := w.cfg.Dial(ctx, address)
 	if err != nil {
 		if ctx.Err() == nil {
-			w.trouble.Fail(log, slog.LevelError, fmt.Sprintf("Could not connect to master: %s. Trying again in %.0f seconds.", logging.Quote(err.Error()), w.cfg.Retry.Seconds()))
+			w.trouble.Fail(log, slog.LevelError, fmt.Sprintf("Could not connect to master: %s. Trying again in %.0f seconds.", dialText(err), w.cfg.Retry.Seconds()),
+				slog.String("master", address))
 		}
 		return false
 	}
@@ -107,19 +127,19 @@ func (w *Worker) connect(ctx context.Context) (welcome bool) {
 	})
 	work := offerAll(w.exchanges, s, mux)
 	s.Establish(w.cfg.Hello, mux, log)
-	accepted := make(chan struct{})
+	try := &attempt{accepted: make(chan struct{})}
 	s.Go(func(ctx context.Context) {
-		if err := w.introduce(ctx, s); err != nil {
+		if err := w.introduce(ctx, s, try); err != nil {
 			s.Close(err)
 			return
 		}
-		close(accepted)
+		close(try.accepted)
 		w.keepAlive(ctx, s)
 	})
 	for _, task := range work {
 		s.Go(func(ctx context.Context) {
 			select {
-			case <-accepted:
+			case <-try.accepted:
 				task(ctx)
 			case <-ctx.Done():
 			}
@@ -127,30 +147,27 @@ func (w *Worker) connect(ctx context.Context) (welcome bool) {
 	}
 	err = s.Run(ctx)
 	w.connected.Store(0)
-	select {
-	case <-accepted:
-		welcome = true
-	default:
-	}
 	if ctx.Err() == nil {
-		w.explain(err, welcome)
+		w.explain(err, try)
 	}
-	return welcome
+	return try.welcome
 }
 
-// refusedError is a hello that the master did not accept.
-type refusedError struct{ err error }
-
-func (e *refusedError) Error() string { return "hello: " + e.err.Error() }
-func (e *refusedError) Unwrap() error { return e.err }
-
-func (w *Worker) introduce(ctx context.Context, s *session.Session) error {
+// introduce says hello, and finds out what kind of node the master is.
+func (w *Worker) introduce(ctx context.Context, s *session.Session, try *attempt) error {
 	if err := s.SayHello(ctx, w.cfg.Hello); err != nil {
-		return &refusedError{err}
+		if !errors.Is(err, session.ErrClosed) {
+			try.refused = err
+		}
+		return fmt.Errorf("hello: %w", err)
 	}
+	try.welcome = true
 	w.connected.Store(time.Now().UnixNano())
 	w.trouble.Recovered(w.cfg.Log, "Connected to the master again.")
 	w.cfg.Log.Info("Successfully connected to master.")
+	if w.cfg.Plain {
+		return nil
+	}
 	return s.Introduce(ctx)
 }
 
@@ -186,21 +203,22 @@ func (w *Worker) keepAlive(ctx context.Context, s *session.Session) {
 }
 
 // explain logs why a session has ended, in words an operator can act upon.
-func (w *Worker) explain(err error, welcome bool) {
+func (w *Worker) explain(err error, try *attempt) {
 	log := w.cfg.Log
-	var refused *refusedError
 	var remote *session.RemoteError
 	switch {
-	case errors.As(err, &refused) && errors.As(err, &remote):
+	case errors.As(try.refused, &remote):
 		w.trouble.Fail(log, slog.LevelError, "Could not connect to master: "+logging.Quote(remote.Error())+".", hint(remote.Fault, w.cfg.Hello)...)
-	case errors.As(err, &refused):
-		w.trouble.Fail(log, slog.LevelError, "Could not connect to master: "+logging.Quote(fault.From(err).Error())+".")
-	case !welcome && errors.Is(err, io.EOF):
-		w.trouble.Fail(log, slog.LevelError, "The master closed the connection", slog.String("hint", "it did not answer hello: the cluster keys of the two nodes probably differ"))
+	case try.refused != nil:
+		w.trouble.Fail(log, slog.LevelError, "Could not connect to master: "+logging.Quote(fault.From(try.refused).Error())+".",
+			slog.String("hint", "it takes connections but does not answer hello"))
+	case !try.welcome && isClosed(err):
+		w.trouble.Fail(log, slog.LevelError, "The master closed the connection",
+			slog.String("hint", "it did not answer hello: the cluster keys of the two nodes probably differ, or its limit of connections is reached"))
 	case errors.Is(err, io.EOF), errors.Is(err, errSilent):
 		log.Info("The master closed the connection")
 	default:
-		w.trouble.Fail(log, slog.LevelError, "Connection closed due to an unhandled error: "+handshakeText(err))
+		w.trouble.Fail(log, slog.LevelError, "Connection closed due to an unhandled error: "+connectionText(err))
 	}
 }
 
