@@ -96,6 +96,9 @@ func (f *Fleet) makeHomes(ctx context.Context) error {
 			spec.Master = "127.0.0.1"
 		}
 		report, err := home.Init(n.Home, spec, false)
+		if len(report.Created) > 0 {
+			f.nodes = append(f.nodes, n) // so that Close removes what is ours
+		}
 		if err != nil {
 			return fmt.Errorf("make the home of %s: %w", n.Name, err)
 		}
@@ -105,7 +108,6 @@ func (f *Fleet) makeHomes(ctx context.Context) error {
 		if err := f.prepare(n); err != nil {
 			return fmt.Errorf("prepare the home of %s: %w", n.Name, err)
 		}
-		f.nodes = append(f.nodes, n)
 	}
 	return nil
 }

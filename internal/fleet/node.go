@@ -195,12 +195,12 @@ func (n *Node) Stop(ctx context.Context) error {
 	return nil
 }
 
-// WaitReady waits until the node says that it is ready. A process that ends
-// before is ErrEnded, with the end of what it wrote.
+// WaitReady waits until the node says that it is ready. A process that ended
+// before that is ErrEnded, with the end of what it wrote.
 func (n *Node) WaitReady(ctx context.Context) error {
-	p, err := n.running()
-	if err != nil {
-		return err
+	p := n.current()
+	if p == nil {
+		return fmt.Errorf("%s %w", n.Name, ErrNotRunning)
 	}
 	turn := time.NewTicker(askEvery)
 	defer turn.Stop()

@@ -27,15 +27,15 @@ func freePorts(ctx context.Context, count int) (ports []int, err error) {
 	var config net.ListenConfig
 	var last error
 	for tries := 0; len(ports) < count; tries++ {
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
 		if tries > 100*count {
 			return nil, fmt.Errorf("find %d free ports: %w", count, last)
 		}
 		port := lowestPort + rand.IntN(highestPort-lowestPort)
 		l, err := config.Listen(ctx, "tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
 		if err != nil {
-			if ctx.Err() != nil {
-				return nil, ctx.Err()
-			}
 			last = err
 			continue
 		}
