@@ -190,7 +190,7 @@ func writeUntilKilled(path string) {
 	ctx := context.Background()
 	s, err := Open(ctx, path, nil)
 	for i := 0; err == nil; i++ {
-		s.Set("w1", tree(3000+i%7*100, States()[i%4], fmt.Sprint(i)))
+		s.Set("w1", tree(2200+i%7*100, States()[i%4], fmt.Sprint(i)))
 		s.SetNode(NodeState{Node: "w1", Files: i, Connected: true})
 		err = s.Flush(ctx)
 		fmt.Println("written", i)
@@ -201,7 +201,7 @@ func writeUntilKilled(path string) {
 
 func TestStore_SurvivesKill(t *testing.T) {
 	path := newPath(t)
-	for round := range 8 {
+	for round := range 5 {
 		cmd := exec.CommandContext(t.Context(), os.Args[0])
 		cmd.Env = append(os.Environ(), writerEnv+"="+path)
 		out, err := cmd.StdoutPipe()
