@@ -15,8 +15,8 @@ import (
 	"strings"
 )
 
-// Keep, as UID or GID, leaves the owner: that of the file replaced, as far as
-// we may, else our own.
+// Keep leaves the owner, as UID, or the group, as GID: that of the file
+// replaced, as far as we may, else our own.
 const Keep = -1
 
 // Options says how the file is to be.

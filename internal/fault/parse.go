@@ -3,6 +3,7 @@ package fault
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"io"
 	"strconv"
 	"strings"
@@ -22,7 +23,7 @@ const (
 // that is too large, too deep or of the wrong form, becomes a RemoteText error
 // with the text (cut at 4 KiB) as extra message. It never returns nil.
 func Parse(payload []byte) *Error {
-	if e := parseJSON(payload); e != nil {
+	if e, ok := parseJSON(payload); ok {
 		return e
 	}
 	return New(RemoteText, strings.ToValidUTF8(string(cut(payload)), "\uFFFD"))
@@ -44,47 +45,53 @@ func cut(text []byte) []byte {
 	return text[:n]
 }
 
-// parseJSON gives nil when the payload is not an error in JSON.
-func parseJSON(payload []byte) *Error {
+// parseJSON tells whether the payload is an error in JSON.
+func parseJSON(payload []byte) (e *Error, ok bool) {
 	payload = bytes.TrimSpace(payload)
 	if len(payload) == 0 || payload[0] != '{' || len(payload) > maxJSON || tooDeep(payload) {
-		return nil
+		return nil, false
 	}
-	dec := json.NewDecoder(bytes.NewReader(payload))
-	dec.UseNumber()
-	var doc map[string]any
-	if dec.Decode(&doc) != nil {
-		return nil
-	}
-	if _, err := dec.Token(); err != io.EOF {
-		return nil
-	}
-	outer, ok := doc["__wazuh_exception__"].(map[string]any)
+	doc, ok := decode(payload)
 	if !ok {
-		return nil
+		return nil, false
 	}
+	outer, _ := doc["__wazuh_exception__"].(map[string]any)
 	name, _ := outer["__class__"].(string)
 	fields, ok := outer["__object__"].(map[string]any)
 	class := Class(name)
 	if !ok || !class.Known() {
-		return nil
+		return nil, false
 	}
 	return fromFields(class, fields)
 }
 
-// fromFields gives nil when a field that we rely on has the wrong type. Keys
+// decode reads one JSON object with nothing behind it.
+func decode(payload []byte) (doc map[string]any, ok bool) {
+	dec := json.NewDecoder(bytes.NewReader(payload))
+	dec.UseNumber()
+	if dec.Decode(&doc) != nil {
+		return nil, false
+	}
+	_, err := dec.Token()
+	return doc, errors.Is(err, io.EOF)
+}
+
+// toCode reads the number of an error.
+func toCode(v any) (code Code, ok bool) {
+	number, _ := v.(json.Number)
+	n, err := strconv.ParseUint(number.String(), 10, 16)
+	return Code(n), err == nil
+}
+
+// fromFields refuses when a field that we rely on has the wrong type. Keys
 // that we do not know are left alone: newer peers may send more.
-func fromFields(class Class, fields map[string]any) *Error {
-	number, ok := fields["code"].(json.Number)
+func fromFields(class Class, fields map[string]any) (e *Error, ok bool) {
+	code, ok := toCode(fields["code"])
 	if !ok {
-		return nil
+		return nil, false
 	}
-	code, err := strconv.Atoi(number.String())
-	if err != nil || code < 0 || code > 99999 {
-		return nil
-	}
-	e := &Error{
-		Code:   Code(code),
+	e = &Error{
+		Code:   code,
 		Class:  class,
 		Extra:  fields["extra_message"],
 		Remedy: fields["extra_remediation"],
@@ -99,7 +106,7 @@ func fromFields(class Class, fields map[string]any) *Error {
 	if list, _ := fields["ids"].([]any); class.hasIDs() {
 		e.IDs = texts(list)
 	}
-	return e
+	return e, true
 }
 
 // texts keeps the strings and numbers of list, at most maxIDs of them.

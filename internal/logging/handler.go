@@ -28,7 +28,7 @@ type handler struct {
 	out interface {
 		writeLine(line []byte) error
 	}
-	level slog.Leveler
+	level slog.Leveler //nolint:misspell // the name is slog's
 	json  bool
 	count func(level string)
 

@@ -85,7 +85,7 @@ func TestHandler_NothingForgesALine(t *testing.T) {
 		}
 	}
 	got := line(t, false, slog.LevelInfo, evil, Tag(evil))
-	if strings.ContainsAny(got, "\u202e\u2028\xff") {
+	if strings.ContainsAny(got, "\u202e\u2028") || strings.Contains(got, "\xff") {
 		t.Error("an invisible character reached the log")
 	}
 	if want := `INFO: [x\x5d y\n2026/11/22 11:29:01 INFO: \x5bMaster\x5d \x5bMain\x5d all well\r\x1b\x5b2K\u202e\u2028\xff\x00] [Main] x] y\n2026`; !strings.Contains(got, want) {

@@ -84,7 +84,7 @@ func Open(o Options) (*Log, error) {
 
 // NewHandler is the same format for any writer: one Write a record, one record
 // at a time.
-func NewHandler(w io.Writer, level slog.Leveler, json bool) slog.Handler {
+func NewHandler(w io.Writer, level slog.Leveler, json bool) slog.Handler { //nolint:misspell // the name is slog's
 	return &handler{out: &writer{w: w}, level: level, json: json}
 }
 

@@ -35,23 +35,25 @@ func (l *Log) Run(ctx context.Context) error {
 	var trouble Recurring
 	for {
 		l.rotateWhenDue()
-		switch err := l.compressAll(ctx); {
-		case ctx.Err() != nil:
-			return nil
-		case err != nil:
-			trouble.Fail(l.logger, slog.LevelError, "Error rotating the log.", slog.Any("err", err))
-		default:
-			trouble.Recovered(l.logger, "The log is rotated again.")
-		}
+		l.report(&trouble, l.compressAll(ctx)) //nolint:contextcheck // a line of the log needs no context
 		timer := time.NewTimer(l.untilRotation())
 		select {
-		case <-ctx.Done():
+		case <-ctx.Done(): // a file left half compressed is compressed at the next start
 			timer.Stop()
 			return nil
 		case <-timer.C:
 		case <-l.wake:
 			timer.Stop()
 		}
+	}
+}
+
+func (l *Log) report(trouble *Recurring, err error) {
+	switch {
+	case err == nil:
+		trouble.Recovered(l.logger, "The log is rotated again.")
+	case !errors.Is(err, context.Canceled):
+		trouble.Fail(l.logger, slog.LevelError, "Error rotating the log.", slog.Any("err", err))
 	}
 }
 

@@ -121,7 +121,7 @@ func (c *Conn) setDeadline(s *stream, d *deadline, t time.Time) error {
 
 // wrap gives errors the form of the net package. The end of file stays bare.
 func (c *Conn) wrap(op string, err error) error {
-	if err == nil || err == io.EOF {
+	if err == nil || errors.Is(err, io.EOF) {
 		return err
 	}
 	return &net.OpError{Op: op, Net: "mem", Source: c.local, Addr: c.remote, Err: err}

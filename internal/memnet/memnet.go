@@ -1,4 +1,4 @@
-// Package memnet is a network in memory for tests: listeners, dialing and
+// Package memnet is a network in memory for tests: listeners, dials and
 // connections that behave like TCP's, with bounded buffers and deadlines, but
 // without sockets. It waits only on conditions and channels, so it can be used
 // inside a testing/synctest bubble, as long as the Network is made in it.

@@ -48,7 +48,7 @@ func TestNetwork_DialAndAccept(t *testing.T) {
 			server := must(l.Accept())(t)
 			defer server.Close()
 			if l.Addr().String() != tc.listen || client.RemoteAddr().String() != tc.dial {
-				t.Errorf("listens on %v, dialed %v", l.Addr(), client.RemoteAddr())
+				t.Errorf("listens on %v, connected to %v", l.Addr(), client.RemoteAddr())
 			}
 			host, _, err := net.SplitHostPort(server.RemoteAddr().String())
 			if err != nil || host != tc.from {
@@ -230,7 +230,7 @@ func TestConn_Ends(t *testing.T) {
 			t.Error(err)
 		}
 		must(b.Read(one))(t)
-		if _, err := b.Read(one); err != io.EOF {
+		if _, err := b.Read(one); !errors.Is(err, io.EOF) {
 			t.Errorf("read behind the end: %v", err)
 		}
 		if _, err := b.Write(one); !errors.Is(err, syscall.EPIPE) {
@@ -250,7 +250,7 @@ func TestConn_Ends(t *testing.T) {
 		if err := a.CloseWrite(); err != nil {
 			t.Error(err)
 		}
-		if _, err := b.Read(one); err != io.EOF {
+		if _, err := b.Read(one); !errors.Is(err, io.EOF) {
 			t.Errorf("read: %v", err)
 		}
 		must(b.Write([]byte("y")))(t)

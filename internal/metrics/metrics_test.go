@@ -23,7 +23,7 @@ func exercise(s *Set) {
 	s.FrameSent()
 	s.FrameRefused("too_large")
 	s.Round("in_step", 0.02)
-	s.Files("synchronized", 8)
+	s.Files("pending", 8)
 	s.ManifestFiles(9)
 	s.Worker("w1", true, 1.5)
 	s.Worker("w2", false, 3)
@@ -61,7 +61,7 @@ func TestSet_PublishesWhatWasRecorded(t *testing.T) {
 		`testudo_refused_frames_total{reason="too_large"} 1`,
 		`testudo_integrity_rounds_total{result="in_step"} 1`,
 		`testudo_integrity_round_seconds_count 1`,
-		`testudo_files{state="synchronized"} 8`,
+		`testudo_files{state="pending"} 8`,
 		`testudo_files_in_manifest 9`,
 		`testudo_worker_lag_seconds{worker="w1"} 1.5`,
 		`testudo_worker_in_step{worker="w1"} 1`,

@@ -166,7 +166,7 @@ func TestServer_RunOverASocket(t *testing.T) {
 		t.Fatal(err)
 	}
 	response.Body.Close()
-	if response.StatusCode != 200 {
+	if response.StatusCode != http.StatusOK {
 		t.Errorf("status %d", response.StatusCode)
 	}
 	taken, err := New(l.Addr().String(), Deps{})

@@ -47,7 +47,7 @@ func send(state string) (err error) {
 	if address[0] != '/' && address[0] != '@' {
 		return fmt.Errorf("notify service manager: %w", ErrAddress)
 	}
-	conn, err := net.DialTimeout("unixgram", address, patience)
+	conn, err := net.DialTimeout("unixgram", address, patience) //nolint:gosec // the service manager says where it listens
 	if err != nil {
 		return fmt.Errorf("notify service manager: %w", err)
 	}
