@@ -8,14 +8,21 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"testudo/internal/fleet"
 	"testudo/internal/screen"
 )
 
-// stepTime is how long one step of the show may take until it has failed.
-const stepTime = 15 * time.Second
+const (
+	// stepTime is how long one step of the show may take until it has failed.
+	stepTime = 20 * time.Second
+	// showTime is how long all of them may take when nobody watches.
+	showTime = 50 * time.Second
+	// readTime is for people to read what has happened.
+	readTime = 1500 * time.Millisecond
+)
 
 // Options says how to show it.
 type Options struct {
@@ -47,6 +54,8 @@ type show struct {
 	out    *screen.Screen
 	fleet  *fleet.Fleet
 	result Result
+
+	started atomic.Bool // all nodes were ready once
 }
 
 // Run makes the cluster, shows what it does and, unless that is once only, goes
@@ -73,17 +82,19 @@ func Run(ctx context.Context, o Options) (result Result, err error) {
 	if o.Keep {
 		s.result.Homes = s.fleet.Dir()
 	}
-	table := s.startTable(ctx)
-	defer table.stop()
+	if o.Once {
+		ctx, cancel := context.WithTimeout(ctx, showTime)
+		defer cancel()
+		return result, s.perform(ctx)
+	}
+	live := s.drawTable()
+	defer live.stop(s.out)
 	if err := s.perform(ctx); err != nil {
 		return result, err
 	}
-	s.result.Converged = true
-	if o.Once {
-		return result, nil
-	}
 	s.hints()
-	return result, s.keepRunning(ctx)
+	s.keepRunning(ctx)
+	return result, nil
 }
 
 func (s *show) close() error {
@@ -112,12 +123,27 @@ func (s *show) perform(ctx context.Context) error {
 	for _, step := range steps {
 		limited, cancel := context.WithTimeout(ctx, stepTime)
 		err := step.run(limited)
+		s.pause(limited)
 		cancel()
 		if err != nil {
 			return fmt.Errorf("%s: %w", step.name, err)
 		}
 	}
+	s.result.Converged = true
 	return nil
+}
+
+// pause lets a person at a terminal follow.
+func (s *show) pause(ctx context.Context) {
+	if !s.out.Terminal() || s.o.Once {
+		return
+	}
+	pause := time.NewTimer(readTime)
+	defer pause.Stop()
+	select {
+	case <-pause.C:
+	case <-ctx.Done():
+	}
 }
 
 func milliseconds(d time.Duration) float64 {

@@ -33,14 +33,13 @@ func (s *show) hints() {
 
 // keepRunning tells of what happens, and starts again what ends, until ctx
 // ends.
-func (s *show) keepRunning(ctx context.Context) error {
+func (s *show) keepRunning(ctx context.Context) {
 	var tasks sync.WaitGroup
 	defer tasks.Wait()
 	for _, n := range s.fleet.Nodes() {
 		tasks.Go(func() { s.supervise(ctx, n) })
 	}
 	s.tell(ctx)
-	return nil
 }
 
 // supervise starts a node again when it has ended.
@@ -86,7 +85,7 @@ func (s *show) tell(ctx context.Context) {
 			}
 			since[n.Node] = n.InStepSince
 			if !first {
-				s.out.Linef("%s  %s is in step: %d files, %d ms after the change", clock(n.InStepSince), n.Node, n.Files, n.Lag.Milliseconds())
+				s.out.Linef("%s  %s is in step again: %d files, lag %d ms", clock(n.InStepSince), n.Node, n.Files, n.Lag.Milliseconds())
 			}
 		}
 		select {

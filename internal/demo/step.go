@@ -11,6 +11,7 @@ import (
 	"testudo/internal/filetree"
 	"testudo/internal/fleet"
 	"testudo/internal/manifest"
+	"testudo/internal/screen"
 )
 
 // ruleFile is the rule of the show.
@@ -50,7 +51,7 @@ func (s *show) start(ctx context.Context) error {
 	nodes := s.fleet.Nodes()
 	s.out.Linef("Starting a master and %d workers, each a process of its own, in %s ...", len(nodes)-1, s.fleet.Dir())
 	began := time.Now()
-	bar := s.out.Progress("nodes ready", int64(len(nodes)), 0)
+	bar := s.out.Progress("Nodes ready", int64(len(nodes)), screen.Pieces)
 	err := s.fleet.Start(ctx, func(n *fleet.Node) {
 		bar.Add(1)
 		s.out.Linef("  %s is ready (process %d, %.0f ms)", n.Name, n.PID(), milliseconds(time.Since(began)))
@@ -60,6 +61,7 @@ func (s *show) start(ctx context.Context) error {
 		return err
 	}
 	s.result.Ready = milliseconds(time.Since(began))
+	s.started.Store(true)
 	s.showTable(ctx)
 	return nil
 }
@@ -97,6 +99,7 @@ func (s *show) killAndReturn(ctx context.Context) error {
 	if err := victim.Kill(); err != nil {
 		return err
 	}
+	s.pause(ctx)
 	s.out.Linef("Meanwhile the rule changes on the master: level 12 becomes 7.")
 	others := workers[:len(workers)-1]
 	err := s.arrivals(ctx, others, rule(7), func() error { return writeRule(s.fleet.Master(), 7) },
@@ -107,6 +110,7 @@ func (s *show) killAndReturn(ctx context.Context) error {
 		return err
 	}
 	s.showTable(ctx)
+	s.pause(ctx)
 	s.out.Linef("Starting %s again.", victim.Name)
 	err = s.arrivals(ctx, []*fleet.Node{victim}, rule(7), victim.Start, func(n *fleet.Node, after time.Duration) {
 		s.result.Returned = milliseconds(after)

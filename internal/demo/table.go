@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"testudo/internal/filestate"
-	"testudo/internal/fleet"
 	"testudo/internal/screen"
 )
 
@@ -26,8 +25,10 @@ type liveTable struct {
 	done sync.WaitGroup
 }
 
-func (s *show) startTable(ctx context.Context) *liveTable {
-	ctx, end := context.WithCancel(ctx)
+// drawTable draws the table from now on, when there is a terminal, but for the
+// time of the start, when a progress bar has its place.
+func (s *show) drawTable() *liveTable {
+	ctx, end := context.WithCancel(context.Background())
 	t := &liveTable{end: end}
 	if !s.out.Terminal() {
 		return t
@@ -38,46 +39,86 @@ func (s *show) startTable(ctx context.Context) *liveTable {
 		for {
 			select {
 			case <-turn.C:
-				s.out.Live("\n" + s.table(ctx))
 			case <-ctx.Done():
 				return
+			}
+			if s.started.Load() {
+				s.out.Live("\n" + layOut(s.states(ctx), s.out.Width()))
 			}
 		}
 	})
 	return t
 }
 
-// stop leaves the table as it is.
-func (t *liveTable) stop() {
+// stop takes the table away.
+func (t *liveTable) stop(out *screen.Screen) {
 	t.end()
 	t.done.Wait()
+	out.Live("")
 }
+
+// settleTime is how long a table that is shown once waits for what the master
+// writes down a moment later.
+const settleTime = 2 * time.Second
 
 // showTable writes the table once where nobody sees the live one.
 func (s *show) showTable(ctx context.Context) {
-	if !s.out.Terminal() {
-		s.out.Linef("%s", s.table(ctx))
+	if s.out.Terminal() {
+		return
 	}
+	limited, cancel := context.WithTimeout(ctx, settleTime)
+	defer cancel()
+	turn := time.NewTicker(redrawEvery / 5)
+	defer turn.Stop()
+	states := s.states(limited)
+	for !settled(states) && limited.Err() == nil {
+		select {
+		case <-turn.C:
+		case <-limited.Done():
+		}
+		states = s.states(ctx)
+	}
+	s.out.Linef("\n%s", layOut(states, 0))
 }
 
-// table is how the cluster is now: processes as we see them, the rest as the
-// master has it.
-func (s *show) table(ctx context.Context) string {
+// state is one node as the table shows it: its process as we see it, the rest
+// as the master has it.
+type state struct {
+	name, role string
+	pid        int // 0 when no process runs
+	known      bool
+	filestate.NodeState
+	inStep bool
+}
+
+func (s *show) states(ctx context.Context) []state {
 	known := map[string]filestate.NodeState{}
-	path := filepath.Join(s.fleet.Master().Home, stateFile)
-	if nodes, err := readStates(ctx, path); err == nil {
-		for _, n := range nodes {
-			known[n.Node] = n
+	nodes, err := readStates(ctx, filepath.Join(s.fleet.Master().Home, stateFile))
+	if err != nil {
+		nodes = nil // a master that starts; the table shows that nothing is known
+	}
+	for _, n := range nodes {
+		known[n.Node] = n
+	}
+	var list []state
+	for _, n := range s.fleet.Nodes() {
+		st := state{name: n.Name, role: n.Role, pid: n.PID()}
+		st.NodeState, st.known = known[n.Name]
+		st.Connected = st.Connected && st.pid != 0
+		st.inStep = st.Connected && !st.InStepSince.IsZero() && st.ManifestSum == known[s.fleet.Master().Name].ManifestSum
+		list = append(list, st)
+	}
+	return list
+}
+
+// settled says whether the master has noticed what we did to the processes.
+func settled(states []state) bool {
+	for _, s := range states {
+		if s.pid != 0 && !s.inStep {
+			return false
 		}
 	}
-	var rows [][]string
-	for _, n := range s.fleet.Nodes() {
-		rows = append(rows, row(n, known[n.Name], known[s.fleet.Master().Name]))
-	}
-	return screen.Table([]screen.Column{
-		{Title: "node"}, {Title: "role"}, {Title: "process", Right: true}, {Title: "connected since"},
-		{Title: "files", Right: true}, {Title: "in step?"}, {Title: "last sync"}, {Title: "lag", Right: true},
-	}, rows, s.out.Width())
+	return true
 }
 
 // readStates asks the master's database, which is not there at first.
@@ -90,28 +131,37 @@ func readStates(ctx context.Context, path string) ([]filestate.NodeState, error)
 
 const nothing = "-"
 
-func row(n *fleet.Node, state, master filestate.NodeState) []string {
-	process := nothing
-	if pid := n.PID(); pid > 0 {
-		process = strconv.Itoa(pid)
+func layOut(states []state, width int) string {
+	var rows [][]string
+	for _, s := range states {
+		rows = append(rows, s.row())
 	}
-	cells := []string{n.Name, n.Role, process, nothing, nothing, nothing, nothing, nothing}
-	if state.Node == "" {
+	return screen.Table([]screen.Column{
+		{Title: "node"}, {Title: "role"}, {Title: "process", Right: true}, {Title: "connected since"},
+		{Title: "files", Right: true}, {Title: "in step?"}, {Title: "last sync"}, {Title: "lag", Right: true},
+	}, rows, width)
+}
+
+func (s state) row() []string {
+	cells := []string{s.name, s.role, nothing, nothing, nothing, nothing, nothing, nothing}
+	if s.pid != 0 {
+		cells[2] = strconv.Itoa(s.pid)
+	}
+	if !s.known {
 		return cells
 	}
-	if state.Connected && process != nothing {
-		cells[3] = clock(state.ConnectedSince)
-	} else {
-		cells[3] = "away"
+	cells[3] = "away"
+	if s.Connected {
+		cells[3] = clock(s.ConnectedSince)
 	}
-	cells[4] = strconv.Itoa(state.Files)
+	cells[4] = strconv.Itoa(s.Files)
 	cells[5] = "no"
-	if !state.InStepSince.IsZero() && state.ManifestSum == master.ManifestSum && cells[3] != "away" {
+	if s.inStep {
 		cells[5] = "yes"
 	}
-	cells[6] = clock(state.LastSync)
-	if n.Role != "master" {
-		cells[7] = fmt.Sprintf("%d ms", state.Lag.Milliseconds())
+	cells[6] = clock(s.LastSync)
+	if s.role != "master" {
+		cells[7] = fmt.Sprintf("%d ms", s.Lag.Milliseconds())
 	}
 	return cells
 }
