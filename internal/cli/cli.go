@@ -46,6 +46,7 @@ type root struct {
 	Init    initCmd    `cmd:"" help:"Make the home of a new node."`
 	Files   filesCmd   `cmd:"" help:"Show what each node has of the synchronised files."`
 	Demo    demoCmd    `cmd:"" help:"Show a cluster at work on this machine."`
+	Bench   benchCmd   `cmd:"" help:"Measure clusters on this machine."`
 	Version versionCmd `cmd:"" help:"Print the version."`
 }
 
