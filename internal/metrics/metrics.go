@@ -59,7 +59,7 @@ func New(node, role string) *Set {
 		results:           newValues(maxReasons),
 		states:            newValues(maxReasons),
 		workers:           newValues(maxWorkers),
-		queues:            newValues(maxReasons),
+		queues:            newValues(maxWorkers), // there may be one for each worker
 		levels:            newValues(maxReasons),
 	}
 	f := factory{s.Registry}

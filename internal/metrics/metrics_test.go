@@ -29,6 +29,9 @@ func exercise(s *Set) {
 	s.Worker("w2", false, 3)
 	s.ForgetWorker("w2")
 	s.QueueDepth("out", 4)
+	s.QueueDepth("unsent w2", 4)
+	s.ForgetQueue("unsent w2")
+	s.ForgetQueue("unsent w2")
 	s.HeldBack(true)
 	s.BundleBytes(5)
 	s.BundleCache(6)
@@ -76,8 +79,8 @@ func TestSet_PublishesWhatWasRecorded(t *testing.T) {
 			t.Errorf("no line %s", line)
 		}
 	}
-	if strings.Contains(got, `"w2"`) {
-		t.Error("a forgotten worker is still published")
+	if strings.Contains(got, `w2"`) {
+		t.Error("a worker or queue that was forgotten is still published")
 	}
 }
 

@@ -103,6 +103,13 @@ func (s *Set) QueueDepth(queue string, n int) {
 	}
 }
 
+// ForgetQueue removes the figure of a queue that has gone.
+func (s *Set) ForgetQueue(queue string) {
+	if s != nil && s.queues.drop(queue) {
+		s.queue.DeleteLabelValues(queue)
+	}
+}
+
 // HeldBack says whether the master holds a change back.
 func (s *Set) HeldBack(held bool) {
 	if s != nil {
