@@ -212,14 +212,15 @@ func TestCheckHabits(t *testing.T) {
 		return "package a\nimport \"time\"\n" + imports + "\nfunc f() { time.Sleep(1) }\n"
 	}
 	got := build(t, map[string]string{
-		"a.go":      "package a\nfunc init() {}\nfunc (t T) init() {}\n",
-		"b.go":      sleep(""),
-		"c_test.go": sleep(""),
-		"d_test.go": sleep("import _ \"testing/synctest\""),
+		"a/a.go":      "package a\nfunc init() {}\nfunc (t T) init() {}\n",
+		"a/b.go":      sleep(""),
+		"a/c_test.go": sleep(""),
+		"b/d_test.go": sleep("import _ \"testing/synctest\""),
+		"b/e_test.go": sleep(""),
 	}).checkHabits()
 	expect(t, got,
-		"a.go:2: init runs on import; compose at the root instead",
-		"c_test.go:4: a test sleeps; wait for the event, or use testing/synctest")
+		"a/a.go:2: init runs on import; compose at the root instead",
+		"a/c_test.go:4: a test sleeps; wait for the event, or use testing/synctest")
 }
 
 func TestModulePath(t *testing.T) {

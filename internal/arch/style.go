@@ -64,23 +64,38 @@ func (h *house) checkSizes() (problems []string) {
 }
 
 // checkHabits finds functions that run when a package is merely imported, and
-// tests that wait for a time instead of an event.
+// tests that wait for a time instead of an event. In a package whose tests use
+// synctest a sleep costs no time, and is taken to be in a bubble.
 func (h *house) checkHabits() (problems []string) {
-	h.each(func(s *source) {
-		for _, d := range s.tree.Decls {
-			if f, ok := d.(*ast.FuncDecl); ok && f.Recv == nil && f.Name.Name == "init" {
-				problems = append(problems, fmt.Sprintf("%s: init runs on import; compose at the root instead", h.position(f)))
-			}
-		}
-		if !s.test || slices.Contains(s.imports, "testing/synctest") {
-			return
-		}
-		ast.Inspect(s.tree, func(n ast.Node) bool {
-			if call, ok := n.(*ast.CallExpr); ok && isSleep(call) {
-				problems = append(problems, fmt.Sprintf("%s: a test sleeps; wait for the event, or use testing/synctest", h.position(call)))
-			}
-			return true
+	for _, one := range h.packages {
+		bubbles := slices.ContainsFunc(one.files, func(s *source) bool {
+			return s.test && slices.Contains(s.imports, "testing/synctest")
 		})
+		for _, s := range one.files {
+			problems = append(problems, h.findInit(s)...)
+			if s.test && !bubbles {
+				problems = append(problems, h.findSleep(s)...)
+			}
+		}
+	}
+	return problems
+}
+
+func (h *house) findInit(s *source) (problems []string) {
+	for _, d := range s.tree.Decls {
+		if f, ok := d.(*ast.FuncDecl); ok && f.Recv == nil && f.Name.Name == "init" {
+			problems = append(problems, fmt.Sprintf("%s: init runs on import; compose at the root instead", h.position(f)))
+		}
+	}
+	return problems
+}
+
+func (h *house) findSleep(s *source) (problems []string) {
+	ast.Inspect(s.tree, func(n ast.Node) bool {
+		if call, ok := n.(*ast.CallExpr); ok && isSleep(call) {
+			problems = append(problems, fmt.Sprintf("%s: a test sleeps; wait for the event, or use testing/synctest", h.position(call)))
+		}
+		return true
 	})
 	return problems
 }
