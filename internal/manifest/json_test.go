@@ -457,3 +457,38 @@ func BenchmarkRead10k(b *testing.B) {
 		}
 	}
 }
+
+func TestReadDifference_WhereverTheBufferEnds(t *testing.T) {
+	var d Difference
+	for i := range 3000 {
+		d.Missing = append(d.Missing, Entry{
+			Path: fmt.Sprintf("etc/shared/group-%03d/file-%06d.conf", i/500, i), ItemKey: "etc/shared/",
+			ModTime: 1795387761.098952 + float64(i)*0.0137, Digest: DigestOf([]byte{byte(i), byte(i >> 8)}),
+		})
+	}
+	var text bytes.Buffer
+	if err := d.WriteJSON(&text); err != nil {
+		t.Fatal(err)
+	}
+	for step := 1; step < 700; step += 3 {
+		got, err := ReadDifference(&shortReader{text.Bytes(), step}, Limits{})
+		if err != nil || len(got.Missing) != len(d.Missing) {
+			t.Fatalf("reads of %d bytes: %d entries, %v", step, len(got.Missing), err)
+		}
+	}
+}
+
+// shortReader gives at most step bytes a time.
+type shortReader struct {
+	rest []byte
+	step int
+}
+
+func (r *shortReader) Read(p []byte) (int, error) {
+	if len(r.rest) == 0 {
+		return 0, io.EOF
+	}
+	n := copy(p[:min(len(p), r.step)], r.rest)
+	r.rest = r.rest[n:]
+	return n, nil
+}

@@ -33,7 +33,7 @@ type scanner struct {
 }
 
 func newScanner(r io.Reader, limit int64) *scanner {
-	return &scanner{r: r, buf: make([]byte, scanBuffer), limit: limit}
+	return &scanner{r: r, buf: make([]byte, scanBuffer), scratch: make([]byte, 0, maxNumber), limit: limit}
 }
 
 // fill replaces the used-up buffer by the next bytes. At the end of the stream
@@ -130,6 +130,9 @@ func (s *scanner) object(maxKey int, member func(key []byte) error) error {
 		key, err := s.text(maxKey)
 		if err != nil {
 			return err
+		}
+		if key != nil && (s.pos == s.end || s.buf[s.pos] != ':') {
+			key = append(s.scratch[:0], key...) // looking for the colon may replace buf
 		}
 		if err := s.expect(':'); err != nil {
 			return err
