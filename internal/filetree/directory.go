@@ -263,11 +263,10 @@ type knownNames struct {
 	byName   map[string]int
 	dirNames map[string]int
 	entries  int // of files, not yet found again
-	left     int // of dirs, not yet found again
 }
 
 func newKnownNames(d *directory) *knownNames {
-	k := &knownNames{files: d.files, dirs: d.dirs, left: len(d.dirs)}
+	k := &knownNames{files: d.files, dirs: d.dirs}
 	for i := range d.files {
 		if d.files[i].entry != nil {
 			k.entries++
@@ -301,11 +300,13 @@ func (k *knownNames) file(name string) file {
 // directory returns what is known of a directory of this name.
 func (k *knownNames) directory(parent *directory, name string) *directory {
 	i := k.nextDir
-	if i >= len(k.dirs) || k.dirs[i].name() != name {
+	if i >= len(k.dirs) || k.dirs[i] == nil || k.dirs[i].name() != name {
 		if k.dirNames == nil {
 			k.dirNames = make(map[string]int, len(k.dirs))
 			for i, d := range k.dirs {
-				k.dirNames[d.name()] = i
+				if d != nil {
+					k.dirNames[d.name()] = i
+				}
 			}
 		}
 		var ok bool
@@ -314,9 +315,18 @@ func (k *knownNames) directory(parent *directory, name string) *directory {
 		}
 	}
 	k.nextDir = i + 1
-	k.left--
-	return k.dirs[i]
+	found := k.dirs[i]
+	k.dirs[i] = nil
+	return found
 }
 
-// lost tells whether something was not found again that may have had entries.
-func (k *knownNames) lost() bool { return k.entries > 0 || k.left > 0 }
+// lost tells whether entries were not found again.
+func (k *knownNames) lost() bool {
+	lost := k.entries > 0
+	for _, d := range k.dirs {
+		if d != nil && d.clear() {
+			lost = true
+		}
+	}
+	return lost
+}

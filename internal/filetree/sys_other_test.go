@@ -1,0 +1,5 @@
+//go:build !linux
+
+package filetree
+
+func (t *Tree) forbidBeneath() {}
