@@ -4,6 +4,7 @@
 package clustertest
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -42,6 +43,7 @@ type Cluster struct {
 	Faults  *faultnet.Control // on the workers' connections
 	Config  *config.Config    // what all nodes share; change it before Start
 	Plain   bool              // workers speak 4.7.5 only
+	Package bundle.Limits     // of what workers take; change it before StartWorker
 
 	key   *wire.Key
 	nodes map[string]*Node
@@ -57,12 +59,14 @@ func New(t *testing.T) *Cluster {
 	return &Cluster{
 		T: t, Dir: t.TempDir(), Network: memnet.New(), Faults: faultnet.New(),
 		Config: config.Default(""), key: key, nodes: make(map[string]*Node),
+		Package: bundle.Limits{Members: 100_000, MemberBytes: 1 << 30, TotalBytes: 1 << 30},
 	}
 }
 
 // Node is one node. Its home stays when it stops.
 type Node struct {
 	Name   string
+	Alias  string // the node name it gives itself, when that is not Name
 	Home   string
 	Master *integrity.Master // of the master
 	Worker *integrity.Worker // of a worker
@@ -134,14 +138,14 @@ func (c *Cluster) StartWorker(name string) *Node {
 	com, own := c.Config.Intervals.Communication, c.Config.Intervals.Worker
 	n.Worker = integrity.NewWorker(integrity.WorkerConfig{
 		Node: name, Items: c.Config.Items, Interval: own.SyncIntegrity, ReceiveTimeout: com.TimeoutReceivingFile, Level: com.CompressLevel,
-		Package: bundle.Limits{Members: 100_000, MemberBytes: 1 << 30, TotalBytes: 1 << 30},
+		Package: c.Package,
 		Limits:  manifest.Limits{Entries: 100_000, Bytes: 64 << 20},
 		States:  n.Store, Health: n.Board, Log: n.logger(),
 	}, tree)
 	host := c.Network.Host("10.0.1." + name)
 	dial := c.Faults.Dialer(host.DialContext)
 	worker := cluster.NewWorker(cluster.WorkerConfig{
-		Hello:  session.Hello{Name: name, Cluster: "wazuh", Type: "worker", Version: "4.7.5"},
+		Hello:  session.Hello{Name: cmp.Or(n.Alias, name), Cluster: "wazuh", Type: "worker", Version: "4.7.5"},
 		Master: "10.0.0.1", Port: 1516, Session: c.session(root, n),
 		KeepAlive: own.KeepAlive, MaxFailed: own.MaxFailedKeepAlives, Retry: own.ConnectionRetry,
 		Plain: c.Plain,

@@ -80,10 +80,21 @@ func describe(d manifest.Difference) string {
 }
 
 // Verify stops the cluster and checks what must hold at the end of every test:
-// all homes equal, no temporary file left, no error line but the expected.
+// all homes equal, no temporary file left, no error line but the expected. That
+// connections end while the nodes stop is expected.
 func (c *Cluster) Verify(expected ...string) {
 	c.T.Helper()
+	for _, n := range c.nodes {
+		for _, line := range n.Log.Errors(expected...) {
+			c.T.Errorf("%s logged: %s", n.Name, line)
+		}
+	}
 	c.Stop()
+	c.verifyStopped(append(slices.Clone(expected), `(?i)connection`, `connect to master`))
+}
+
+func (c *Cluster) verifyStopped(expected []string) {
+	c.T.Helper()
 	want := c.manifest(MasterName)
 	for name, n := range c.nodes {
 		if d := manifest.Compare(want, c.manifest(name)); !d.Empty() {

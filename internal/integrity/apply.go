@@ -59,8 +59,7 @@ func (c *comparing) unpack(ctx context.Context, stage *filetree.Stage, u *sessio
 	var diff *manifest.Difference
 	err := bundle.Read(ctx, u.Reader(), c.w.cfg.Package, func(path string, content io.Reader) error {
 		if path != bundle.MetadataName {
-			_, err := stage.Put(path, content)
-			return err
+			return put(stage, path, content)
 		}
 		d, err := manifest.ReadDifference(content, c.w.cfg.Limits)
 		diff = &d
@@ -75,11 +74,35 @@ func (c *comparing) unpack(ctx context.Context, stage *filetree.Stage, u *sessio
 	return *diff, nil
 }
 
+// memberError is returned when the content of one file cannot be stored.
+type memberError struct {
+	path string
+	err  error
+}
+
+func (e *memberError) Error() string { return e.err.Error() }
+
+func (e *memberError) Unwrap() error { return e.err }
+
+// put stages one member. One that is not synchronised here, by this node's own
+// table, is passed over: the others are good, and applying reports it.
+func put(stage *filetree.Stage, path string, content io.Reader) error {
+	_, err := stage.Put(path, content)
+	var elsewhere *manifest.PathError
+	if err == nil || errors.As(err, &elsewhere) {
+		return nil
+	}
+	return &memberError{path, err}
+}
+
 func (c *comparing) move(ctx context.Context, log *slog.Logger, stage *filetree.Stage, diff manifest.Difference) (whole bool, err error) {
 	log.Debug("Worker does not meet integrity checks. Actions required.")
 	log.Debug("Updating local files: Start.")
 	applied, err := stage.Apply(ctx, diff)
 	if err != nil {
+		if ctx.Err() == nil {
+			c.noneApplied(ctx, log, diff, err)
+		}
 		return false, fmt.Errorf("apply package: %w", err)
 	}
 	log.Debug("Updating local files: End.")
@@ -92,7 +115,7 @@ func (c *comparing) move(ctx context.Context, log *slog.Logger, stage *filetree.
 	return false, nil
 }
 
-// complain logs what could not be applied and tells a master that asks for it.
+// complain logs what could not be applied and tells the master.
 func (c *comparing) complain(ctx context.Context, log *slog.Logger, problems []filetree.Problem) {
 	count := map[string]int{}
 	for _, p := range problems {
@@ -103,7 +126,30 @@ func (c *comparing) complain(ctx context.Context, log *slog.Logger, problems []f
 	c.w.failed.Fail(log, slog.LevelError, fmt.Sprintf("{'%s': [\"Error processing %s file '%s': %s\"]} %s",
 		first.Class, first.Class, logging.Quote(first.Path), logging.Quote(first.Err.Error()), text))
 	c.w.cfg.Health.Raise(condApply, health.Warning, text, "see 'testudo files --state failed'")
-	if !c.s.PeerIsTestudo() {
+	c.tell(ctx, log, problems)
+}
+
+// noneApplied takes down that none of a package's files could be applied.
+func (c *comparing) noneApplied(ctx context.Context, log *slog.Logger, diff manifest.Difference, err error) {
+	var problems []filetree.Problem
+	for _, e := range slices.Concat(diff.Missing, diff.Shared, diff.Extra) {
+		problems = append(problems, filetree.Problem{Path: e.Path, Err: err})
+	}
+	c.show(diff, problems)
+	c.tell(ctx, log, problems)
+}
+
+// notStored takes down that a package could not be unpacked because of one file.
+func (c *comparing) notStored(ctx context.Context, log *slog.Logger, m *memberError) {
+	e := manifest.Entry{Path: m.path}
+	problems := []filetree.Problem{{Path: m.path, Err: m.err}}
+	c.show(manifest.Difference{Missing: []manifest.Entry{e}}, problems)
+	c.tell(ctx, log, problems)
+}
+
+// tell reports problems to a master that asks for them.
+func (c *comparing) tell(ctx context.Context, log *slog.Logger, problems []filetree.Problem) {
+	if len(problems) == 0 || !c.s.PeerIsTestudo() {
 		return
 	}
 	report := make([]failure, 0, min(len(problems), mostFailures))

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -100,7 +101,7 @@ func (l *local) recalculate(ctx context.Context, level slog.Level) {
 	l.failed.Recovered(l.log, "Local file integrity is calculated again.")
 	l.report(scan)
 	l.cfg.Metrics.Hashed(scan.HashedBytes)
-	if l.guard.admit(ctx, scan.Manifest) {
+	if l.guard.admit(ctx, scan) {
 		l.accept(scan, began)
 	}
 	l.log.Log(ctx, level, fmt.Sprintf("Finished in %.3fs. Calculated metadata of %d files.", time.Since(began).Seconds(), scan.Manifest.Len()))
@@ -129,7 +130,7 @@ func (l *local) accept(scan *filetree.Scan, noticed time.Time) {
 	defer l.mu.Unlock()
 	next := &generation{number: 1, manifest: scan.Manifest, unreadable: unreadable, at: noticed}
 	if old := l.current; old != nil {
-		if old.manifest.Sum() == scan.Manifest.Sum() && len(unreadable) == len(old.unreadable) {
+		if old.manifest.Sum() == scan.Manifest.Sum() && maps.Equal(unreadable, old.unreadable) {
 			return
 		}
 		next.number = old.number + 1
@@ -167,14 +168,19 @@ func ownRows(node string, g *generation) []filestate.Row {
 	for _, e := range g.manifest.Entries() {
 		rows = append(rows, filestate.Row{Node: node, File: e.Path, State: filestate.Synchronized, Digest: e.Digest})
 	}
-	rows = append(rows, failedRows(node, g.unreadable)...)
+	rows = append(rows, failedRows(node, g)...)
 	slices.SortFunc(rows, func(a, b filestate.Row) int { return cmp.Compare(a.File, b.File) })
 	return rows
 }
 
-func failedRows(node string, why map[string]string) []filestate.Row {
+// failedRows are the files that the master cannot read. One that changes all
+// the time is in the manifest as well, as it was last.
+func failedRows(node string, g *generation) []filestate.Row {
 	var rows []filestate.Row
-	for path, reason := range why {
+	for path, reason := range g.unreadable {
+		if _, known := g.manifest.Lookup(path); known {
+			continue
+		}
 		rows = append(rows, filestate.Row{Node: node, File: path, State: filestate.Failed, Reason: reason})
 	}
 	return rows

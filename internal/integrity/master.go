@@ -38,6 +38,7 @@ type MasterConfig struct {
 	HoldShrink  bool
 	ShrinkRatio float64
 	Decision    func(ctx context.Context) (accepted bool, err error) // the operator's, about a held back state
+	Held        func(ctx context.Context, h *filestate.Held) error   // records what is held back, nil for nothing; may be nil
 
 	Home    *os.Root
 	States  States
@@ -63,7 +64,7 @@ func NewMaster(cfg MasterConfig, tree Tree, spool *bundle.Spool) *Master {
 	l := &local{cfg: cfg, tree: tree, log: log, started: time.Now(), waiting: make(map[chan<- struct{}]struct{})}
 	l.guard = shrinkGuard{
 		enabled: cfg.HoldShrink, ratio: cfg.ShrinkRatio, home: cfg.Home, file: acceptedFile,
-		decided: cfg.Decision, log: log, health: cfg.Health, metrics: cfg.Metrics,
+		decided: cfg.Decision, tell: cfg.Held, log: log, health: cfg.Health, metrics: cfg.Metrics,
 	}
 	return &Master{cfg: cfg, local: l, pack: packer{tree: tree, spool: spool}}
 }
@@ -98,7 +99,8 @@ type checking struct {
 	last   lastCheck
 	node   filestate.NodeState
 	shown  uint64            // generation whose picture is in States, 0 when it is not all in step
-	failed map[string]string // what the worker could not apply, by its own report
+	failed map[string]string // what the worker could not apply, or did not take, and why
+	open   *openSync         // what is shown of it while it is out of step
 }
 
 // lastCheck is the last comparison that found the worker in step. The same
@@ -304,6 +306,7 @@ func (c *checking) sync(ctx context.Context, g *generation, diff manifest.Differ
 		log.Debug(fmt.Sprintf("Sync size limit is now %d MB.", c.limit.now>>20))
 	}
 	if err != nil {
+		c.refused(err, p)
 		c.syncFailed(ctx, log, err)
 	}
 	log.Info(fmt.Sprintf("Finished in %.3fs.", time.Since(began).Seconds()))

@@ -6,8 +6,12 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
+	"time"
 
 	"testudo/internal/atomicfile"
+	"testudo/internal/filestate"
+	"testudo/internal/filetree"
 	"testudo/internal/health"
 	"testudo/internal/logging"
 	"testudo/internal/manifest"
@@ -31,12 +35,14 @@ type shrinkGuard struct {
 	home    *os.Root
 	file    string // where the accepted state is kept, relative to the home
 	decided func(ctx context.Context) (bool, error)
+	tell    func(ctx context.Context, h *filestate.Held) error // may be nil
 	log     *slog.Logger
 	health  *health.Board
 	metrics *metrics.Set
 
 	accepted *manifest.Manifest
 	saved    manifest.Digest
+	told     *string // what tell was last told: why, "" for nothing held
 	held     logging.Recurring
 	unsaved  logging.Recurring
 }
@@ -62,10 +68,16 @@ func (g *shrinkGuard) load() error {
 	return nil
 }
 
-// admit says whether a state of the tree may go to the workers.
-func (g *shrinkGuard) admit(ctx context.Context, m *manifest.Manifest) bool {
+// admit says whether a state of the tree may go to the workers. What cannot be
+// read is not lost: nobody deletes it, and it counts as it was last accepted.
+func (g *shrinkGuard) admit(ctx context.Context, scan *filetree.Scan) bool {
 	if !g.enabled {
 		return true
+	}
+	m, err := g.withUnreadable(scan)
+	if err != nil {
+		g.log.Error("Files that cannot be read count as lost: " + err.Error())
+		m = scan.Manifest
 	}
 	if why := g.suspicion(m); why != "" {
 		ok, err := g.decided(ctx)
@@ -73,14 +85,34 @@ func (g *shrinkGuard) admit(ctx context.Context, m *manifest.Manifest) bool {
 			g.log.Error("Decision about held back files is not readable", "error", err)
 		}
 		if !ok {
-			g.hold(why)
+			g.hold(ctx, why)
 			return false
 		}
 		g.log.Warn("Held back files are accepted by the operator: " + why)
 	}
-	g.release()
+	g.release(ctx)
 	g.keep(m)
 	return true
+}
+
+// withUnreadable is what was found, and of what could not be read what was
+// accepted before.
+func (g *shrinkGuard) withUnreadable(scan *filetree.Scan) (*manifest.Manifest, error) {
+	if g.accepted == nil || len(scan.Unreadable)+len(scan.Directories) == 0 {
+		return scan.Manifest, nil
+	}
+	gone := manifest.Difference{Extra: manifest.Compare(g.accepted, scan.Manifest).Missing}
+	lost := make(map[string]bool)
+	for _, e := range scan.Spare(gone).Extra {
+		lost[e.Path] = true
+	}
+	all := slices.Clone(scan.Manifest.Entries())
+	for _, e := range gone.Extra {
+		if !lost[e.Path] {
+			all = append(all, e)
+		}
+	}
+	return manifest.New(all)
 }
 
 // suspicion is what is lost, when that is too much to be meant.
@@ -106,17 +138,35 @@ func hasKeys(m *manifest.Manifest) bool {
 	return ok && e.Digest != emptyDigest
 }
 
-func (g *shrinkGuard) hold(why string) {
+func (g *shrinkGuard) hold(ctx context.Context, why string) {
 	const remedy = "bring the files back, or run 'testudo files --accept-shrink' when this is meant"
 	g.held.Fail(g.log, slog.LevelError, "Changes are held back from all workers: "+why+". To go on: "+remedy+".")
 	g.health.Raise(condShrink, health.Critical, why, remedy)
 	g.metrics.HeldBack(true)
+	g.record(ctx, why)
 }
 
-func (g *shrinkGuard) release() {
+func (g *shrinkGuard) release(ctx context.Context) {
 	g.held.Recovered(g.log, "Changes are no longer held back.")
 	g.health.Clear(condShrink)
 	g.metrics.HeldBack(false)
+	g.record(ctx, "")
+}
+
+// record notes what is held back, for 'testudo files' to show.
+func (g *shrinkGuard) record(ctx context.Context, why string) {
+	if g.tell == nil || g.told != nil && *g.told == why {
+		return
+	}
+	var h *filestate.Held
+	if why != "" {
+		h = &filestate.Held{Since: time.Now(), Detail: why}
+	}
+	if err := g.tell(ctx, h); err != nil {
+		g.log.Debug("what is held back is not recorded", "error", err)
+		return
+	}
+	g.told = &why
 }
 
 // keep remembers an accepted state, on disk as well: a node that starts with

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"testudo/internal/filestate"
+	"testudo/internal/logging"
 	"testudo/internal/manifest"
 	"testudo/internal/session"
 )
@@ -47,7 +49,7 @@ func (c *checking) inStep(g *generation, check lastCheck) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.last = check
-	c.failed = nil
+	c.failed, c.open = nil, nil
 	n := &c.node
 	n.LastCheck, n.Files, n.ManifestSum = now, g.manifest.Len(), g.manifest.Sum()
 	if c.shown != g.number {
@@ -66,19 +68,51 @@ func (c *checking) outOfStep(g *generation, d manifest.Difference, left map[stri
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.last, c.shown = lastCheck{}, 0
-	why := make(map[string]string, len(left)+len(c.failed))
-	for path, reason := range c.failed {
-		why[path] = reason
-	}
-	for path, reason := range left {
-		why[path] = reason
-	}
+	c.open = &openSync{g, d, left}
+	c.showOpenLocked()
 	n := &c.node
 	n.LastCheck, n.LastSync, n.InStepSince = now, now, time.Time{}
 	n.Files, n.ManifestSum = g.manifest.Len()-len(d.Missing)-len(d.Shared), manifest.Digest{}
-	c.m.cfg.States.Set(n.Node, slices.Values(pictureOf(n.Node, g, d, why)))
 	c.m.cfg.States.SetNode(*n)
 	c.m.cfg.Metrics.Worker(n.Node, false, now.Sub(latest(g.at, n.ConnectedSince)).Seconds())
+}
+
+// openSync is what a worker is to get.
+type openSync struct {
+	generation *generation
+	difference manifest.Difference
+	left       map[string]string // what does not go, and why
+}
+
+// showOpenLocked takes down the files of a worker that is out of step.
+func (c *checking) showOpenLocked() {
+	if c.open == nil {
+		return
+	}
+	why := maps.Clone(c.failed)
+	if why == nil {
+		why = make(map[string]string, len(c.open.left))
+	}
+	maps.Copy(why, c.open.left)
+	c.m.cfg.States.Set(c.node.Node, slices.Values(pictureOf(c.node.Node, c.open.generation, c.open.difference, why)))
+}
+
+// refused takes down that a worker did not take a package: its disk may be
+// full. A transfer that was only called off or cut is on its way again soon.
+func (c *checking) refused(err error, p *parcel) {
+	var cancelled *session.CancelledError
+	var remote *session.RemoteError
+	if errors.As(err, &cancelled) || !errors.As(err, &remote) {
+		return
+	}
+	why := "not taken by the worker: " + logging.Quote(remote.Error())
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.failed = make(map[string]string, len(p.files))
+	for _, f := range p.files {
+		c.failed[f.path] = why
+	}
+	c.showOpenLocked()
 }
 
 func latest(a, b time.Time) time.Time {
@@ -107,9 +141,9 @@ func pictureOf(node string, g *generation, d manifest.Difference, why map[string
 		rows = append(rows, row)
 	}
 	for _, e := range d.Extra {
-		rows = append(rows, filestate.Row{Node: node, File: e.Path, State: filestate.ToBeDeleted, Digest: e.Digest})
+		rows = append(rows, filestate.Row{Node: node, File: e.Path, State: filestate.ToBeDeleted, Reason: why[e.Path], Digest: e.Digest})
 	}
-	rows = append(rows, failedRows(node, g.unreadable)...)
+	rows = append(rows, failedRows(node, g)...)
 	slices.SortFunc(rows, func(a, b filestate.Row) int { return cmp.Compare(a.File, b.File) })
 	return rows
 }
@@ -120,11 +154,8 @@ type failure struct {
 	Reason string `json:"reason"`
 }
 
-// mostFailures and longestReason bound a report.
-const (
-	mostFailures  = 1000
-	longestReason = 300
-)
+// mostFailures bounds a report.
+const mostFailures = 1000
 
 // report takes a Testudo worker's account of files it could not apply.
 func (c *checking) report(_ context.Context, _ *session.Session, payload []byte) (session.Reply, error) {
@@ -138,12 +169,13 @@ func (c *checking) report(_ context.Context, _ *session.Session, payload []byte)
 	failed := make(map[string]string, len(list))
 	for _, f := range list {
 		if manifest.CheckPath(f.File) == nil {
-			failed[f.File] = fmt.Sprintf("%.*q", longestReason, f.Reason)
+			failed[f.File] = logging.Quote(f.Reason)
 		}
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.failed = failed
+	c.showOpenLocked()
 	return session.OK("Thanks"), nil
 }
 

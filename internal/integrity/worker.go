@@ -80,6 +80,7 @@ type comparing struct {
 	mu       sync.Mutex
 	applying int                // packages announced or being applied
 	asked    time.Time          // start of the check that waits for its verdict
+	waiting  bool               // that check has got none yet
 	own      *manifest.Manifest // what that check was about
 	encoded  []byte             // its package, kept while the tree stays the same
 	of       *manifest.Manifest // the tree of encoded
@@ -184,11 +185,12 @@ func (w *Worker) read(ctx context.Context, log *slog.Logger) (*manifest.Manifest
 	}
 	w.cfg.Metrics.Hashed(scan.HashedBytes)
 	w.cfg.Metrics.ManifestFiles(scan.Manifest.Len())
-	if len(scan.Unreadable) == 0 {
+	problems := slices.Concat(scan.Directories, scan.Unreadable)
+	if len(problems) == 0 {
 		w.unread.Recovered(log, "All files are readable again.")
 		return scan.Manifest, nil
 	}
-	p := scan.Unreadable[0]
+	p := problems[0]
 	w.unread.Fail(log, slog.LevelError, fmt.Sprintf("Can't read metadata from file %s: %s", logging.Quote(p.Path), logging.Quote(p.Err.Error())))
 	return scan.Manifest, nil
 }
@@ -204,7 +206,7 @@ func (c *comparing) compareDigest(ctx context.Context, own *manifest.Manifest) (
 // the master's.
 func (c *comparing) sendMetadata(ctx context.Context, own *manifest.Manifest, began time.Time) error {
 	c.mu.Lock()
-	c.asked, c.own = began, own
+	c.asked, c.own, c.waiting = began, own, true
 	encoded := c.encoded
 	if c.of != own {
 		encoded = nil
@@ -231,8 +233,10 @@ func (c *comparing) sendMetadata(ctx context.Context, own *manifest.Manifest, be
 func (c *comparing) inStep(context.Context, *session.Session, []byte) (session.Reply, error) {
 	c.mu.Lock()
 	own, began := c.own, c.asked
+	waiting := c.waiting
+	c.waiting = false
 	c.mu.Unlock()
-	if own != nil {
+	if waiting {
 		c.stepped(c.s.Log().With(logging.Task(taskCheck)), own, began)
 	}
 	return session.OK("Thanks"), nil
@@ -277,6 +281,10 @@ func (c *comparing) receive(ctx context.Context, d *session.Delivery) {
 	}
 	if err == nil || ctx.Err() != nil || errors.Is(err, session.ErrSuperseded) {
 		return
+	}
+	var member *memberError
+	if errors.As(err, &member) {
+		c.notStored(ctx, log, member)
 	}
 	c.w.cfg.Metrics.Round("failed", time.Since(began).Seconds())
 	c.w.failed.Fail(log, slog.LevelError, "Error synchronizing files: "+logging.Quote(err.Error()))
