@@ -31,8 +31,9 @@ func newKey(t testing.TB) *wire.Key {
 
 // lines is a log that tests read.
 type lines struct {
-	mu   sync.Mutex
-	text bytes.Buffer
+	level slog.LevelVar
+	mu    sync.Mutex
+	text  bytes.Buffer
 }
 
 func (l *lines) Write(p []byte) (int, error) {
@@ -48,7 +49,7 @@ func (l *lines) String() string {
 }
 
 func (l *lines) logger() *slog.Logger {
-	return slog.New(slog.NewTextHandler(l, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	return slog.New(slog.NewTextHandler(l, &slog.HandlerOptions{Level: &l.level}))
 }
 
 // table is a session that runs and the hand-made peer it talks to.
@@ -73,6 +74,7 @@ func newTable(t *testing.T, cfg Config) *table {
 func newTableOver(t *testing.T, ours, theirs net.Conn, cfg Config) *table {
 	t.Helper()
 	tab := &table{t: t, lines: new(lines), home: t.TempDir(), ended: make(chan error, 1)}
+	tab.lines.level.Set(slog.LevelDebug)
 	root, err := os.OpenRoot(tab.home)
 	if err != nil {
 		t.Fatal(err)
