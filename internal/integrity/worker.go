@@ -77,6 +77,8 @@ type comparing struct {
 	w *Worker
 	s *session.Session
 
+	altered int // packages in a row with files that changed meanwhile; guarded by w.apply
+
 	mu       sync.Mutex
 	applying int                // packages announced or being applied
 	asked    time.Time          // start of the check that waits for its verdict
@@ -169,7 +171,7 @@ func (c *comparing) permitted(ctx context.Context, log *slog.Logger) bool {
 	case err != nil:
 		c.w.failed.Fail(log, slog.LevelError, "Error asking for permission: "+logging.Quote(err.Error()))
 	case string(answer) != "True":
-		log.Debug("Master didn't grant permission to start a new synchronization: " + logging.Quote(string(answer)))
+		log.Debug("Master didn't grant permission to start a new synchronization: b'" + logging.Quote(string(answer)) + "'")
 	default:
 		log.Debug("Permission to synchronize granted.")
 		return true
