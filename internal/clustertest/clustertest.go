@@ -112,7 +112,7 @@ func (c *Cluster) StartMaster() *Node {
 		ReceiveTimeout: com.TimeoutReceivingFile, MaxZip: com.MaxZipSize, MinZip: com.MinZipSize,
 		Tolerance: com.ZipLimitTolerance, Level: com.CompressLevel,
 		Limits:     manifest.Limits{Entries: 100_000, Bytes: 64 << 20},
-		HoldShrink: true, ShrinkRatio: 0.5, Decision: n.Store.takeDecision,
+		HoldShrink: true, ShrinkRatio: 0.5, Decision: n.Store.takeDecision, Held: n.Store.SetHeld,
 		Home: root, States: n.Store, Health: n.Board, Log: n.logger(),
 	}, tree, spool)
 	master := cluster.NewMaster(cluster.MasterConfig{

@@ -228,6 +228,7 @@ type States struct {
 	mu       sync.Mutex
 	files    map[string]map[string]filestate.Row
 	nodes    map[string]filestate.NodeState
+	held     *filestate.Held
 	accepted bool
 }
 
@@ -253,6 +254,24 @@ func (s *States) SetNode(n filestate.NodeState) {
 		s.nodes = make(map[string]filestate.NodeState)
 	}
 	s.nodes[n.Node] = n
+}
+
+// SetHeld takes down what is held back, nil when nothing is.
+func (s *States) SetHeld(_ context.Context, held *filestate.Held) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.held = held
+	return nil
+}
+
+// Epoch implements integrity.States.
+func (s *States) Epoch() uint64 { return 0 }
+
+// Held is the change held back, nil when none is.
+func (s *States) Held() *filestate.Held {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.held
 }
 
 // File returns what is known of a file at a node.

@@ -61,10 +61,8 @@ const (
 	maxZip         = "intervals.communication.max_zip_size"
 	keepAlive      = "intervals.worker.keep_alive"
 	allowedSilence = "intervals.master.max_allowed_time_without_keepalive"
-	retry          = "intervals.worker.connection_retry"
 	metricsAddress = "metrics.address"
 	uploadBytes    = "limits.upload_bytes"
-	reconnectMax   = "limits.reconnect_max"
 )
 
 // malformed reports a file whose form is wrong.

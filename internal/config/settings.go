@@ -33,7 +33,6 @@ type IntegritySettings struct {
 	ShrinkRatio float64  // the part of the files that counts as many; above 0, at most 1
 	Watch       bool     // notice changed files at once, besides the periodic scan
 	CacheBytes  ByteSize // disk space for compressed files that several workers need
-	Transfers   int      // packages sent at the same time
 }
 
 // Limits is the section limits: what one peer, or all of them, can make this
@@ -58,7 +57,7 @@ type Limits struct {
 	ManifestFiles         int           // entries of a peer's list of files
 	BundleBytes           ByteSize      // of a package after decompression
 	ProbeTimeout          time.Duration // for an old session to prove that it lives
-	ReconnectMax          time.Duration // the longest pause between a worker's tries
+	TokenAge              time.Duration // how old a token may be; 0 takes all
 }
 
 func defaultSettings() Settings {
@@ -67,7 +66,7 @@ func defaultSettings() Settings {
 		Metrics: MetricsSettings{Address: "127.0.0.1:9616"},
 		Log:     LogSettings{Format: "text"},
 		Integrity: IntegritySettings{
-			HoldShrink: true, ShrinkRatio: 0.5, Watch: true, CacheBytes: 1 << 30, Transfers: 8,
+			HoldShrink: true, ShrinkRatio: 0.5, Watch: true, CacheBytes: 1 << 30,
 		},
 		Limits: Limits{
 			HelloTimeout: 30 * time.Second, HelloBytes: 4 << 10, FrameTimeout: time.Minute,
@@ -76,7 +75,7 @@ func defaultSettings() Settings {
 			Uploads: 8, UploadBytes: 2 << 30, UploadAge: 10 * time.Minute,
 			Strings: 16, StringBytes: 256 << 20, StringAge: 10 * time.Minute,
 			QueueBytes: 32 << 20, ManifestFiles: 1_000_000, BundleBytes: 16 << 30,
-			ProbeTimeout: 5 * time.Second, ReconnectMax: time.Minute,
+			ProbeTimeout: 5 * time.Second,
 		},
 	}
 }

@@ -45,7 +45,6 @@ integrity:
   shrink_ratio: 0.25
   watch: false
   cache_bytes: 1.5GiB
-  transfers: 2
 limits:
   hello_timeout: 1m30s
   hello_bytes: 8192
@@ -57,7 +56,7 @@ limits:
 	}
 	want := defaultSettings()
 	want.Version, want.Metrics.Address, want.Log.Format = "4.14.0", "[::1]:9000", "json"
-	want.Integrity = IntegritySettings{HoldShrink: false, ShrinkRatio: 0.25, Watch: false, CacheBytes: 3 << 29, Transfers: 2}
+	want.Integrity = IntegritySettings{HoldShrink: false, ShrinkRatio: 0.25, Watch: false, CacheBytes: 3 << 29}
 	want.Limits.HelloTimeout, want.Limits.HelloBytes = 90*time.Second, 8192
 	want.Limits.QueueBytes, want.Limits.Connections = 64<<20, 10
 	if diff := cmp.Diff(want, c.Testudo); diff != "" {
@@ -156,7 +155,6 @@ func TestSettings_Relations(t *testing.T) {
 	_, problems := Load(LoadOptions{Home: home})
 	want := `etc/testudo.yaml:2: warning: metrics.address: metrics have no password, and ":9616" is more than the loopback address
 etc/cluster.json:1: warning: limits.upload_bytes: 2GiB is less than max_zip_size, 4GiB: packages between the two will be refused
-etc/cluster.json:2: warning: limits.reconnect_max: 1m0s is less than worker.connection_retry, 1m30s
 `
 	if diff := cmp.Diff(want, lines(home, problems)); diff != "" {
 		t.Errorf("problems (-want +got):\n%s", diff)

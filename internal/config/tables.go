@@ -73,8 +73,6 @@ func settingFields() []field {
 			doc: "Notice changed files at once. The periodic scan finds them in any case."},
 		{path: "integrity.cache_bytes", min: mebi, max: tebi, at: func(c *Config) any { return &c.Testudo.Integrity.CacheBytes },
 			doc: "On the master: disk space for files compressed once for all workers."},
-		{path: "integrity.transfers", min: 1, max: 1024, at: func(c *Config) any { return &c.Testudo.Integrity.Transfers },
-			doc: "On the master: packages sent at the same time; further workers wait for their turn."},
 	}, limitFields()...)
 }
 
@@ -108,7 +106,8 @@ func limitFields() []field {
 		limit("bundle_bytes", "Size of a package after decompression.", mebi, 64*tebi, func(l *Limits) any { return &l.BundleBytes }),
 		limit("probe_timeout", "When a worker comes back while its old connection hangs: time for the old one to\nshow that it lives.",
 			0.1, hour, func(l *Limits) any { return &l.ProbeTimeout }),
-		limit("reconnect_max", "The longest pause between a worker's tries to reach its master.", 1, hour, func(l *Limits) any { return &l.ReconnectMax }),
+		limit("token_age", "Refuse what was encrypted longer ago than this, or comes twice. Needs clocks that agree;\n0s takes anything, as the original does.",
+			0, day, func(l *Limits) any { return &l.TokenAge }),
 	}
 }
 

@@ -46,8 +46,5 @@ func (c *Config) settingsRelations() (problems []Problem) {
 		warn([]string{uploadBytes, maxZip}, "%s is less than max_zip_size, %s: packages between the two will be refused",
 			s.Limits.UploadBytes, largest)
 	}
-	if pause := c.Intervals.Worker.ConnectionRetry; s.Limits.ReconnectMax < pause {
-		warn([]string{reconnectMax, retry}, "%s is less than worker.connection_retry, %s", s.Limits.ReconnectMax, pause)
-	}
 	return problems
 }

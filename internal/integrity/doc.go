@@ -49,6 +49,7 @@ type Tree interface {
 type States interface {
 	Set(node string, rows iter.Seq[filestate.Row])
 	SetNode(filestate.NodeState)
+	Epoch() uint64 // changes when all that was taken down is lost
 }
 
 // settle is how long a tree must be left alone by the watch before it is read,

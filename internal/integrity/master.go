@@ -98,10 +98,13 @@ type checking struct {
 	busy   time.Time // since when a check is under way; zero when none is
 	last   lastCheck
 	node   filestate.NodeState
-	shown  uint64            // generation whose picture is in States, 0 when it is not all in step
+	shown  picture           // what States has of the worker while it is in step
 	failed map[string]string // what the worker could not apply, or did not take, and why
 	open   *openSync         // what is shown of it while it is out of step
 }
+
+// picture names what was handed to States: a generation, in an epoch of theirs.
+type picture struct{ generation, epoch uint64 }
 
 // lastCheck is the last comparison that found the worker in step. The same
 // metadata compared with the same generation gives the same result.

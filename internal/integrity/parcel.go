@@ -17,6 +17,7 @@ import (
 // Reasons of files that are left out of a package; operators read them.
 const (
 	reasonTooLarge = "too large: %d bytes, the package limit is %d"
+	reasonName     = "its name cannot stand in a package"
 	reasonChanged  = "changed while it was read; it goes with the next round"
 )
 
@@ -107,8 +108,12 @@ func (p *packer) compress(ctx context.Context, entries []manifest.Entry, limit i
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(runtime.GOMAXPROCS(0))
 	for i, e := range entries {
-		if e.Size > limit && !large {
+		switch {
+		case e.Size > limit && !large:
 			reasons[i] = fmt.Sprintf(reasonTooLarge, e.Size, limit)
+			continue
+		case bundle.CheckPath(e.Path) != nil:
+			reasons[i] = reasonName
 			continue
 		}
 		g.Go(func() error {

@@ -52,8 +52,8 @@ func (c *checking) inStep(g *generation, check lastCheck) {
 	c.failed, c.open = nil, nil
 	n := &c.node
 	n.LastCheck, n.Files, n.ManifestSum = now, g.manifest.Len(), g.manifest.Sum()
-	if c.shown != g.number {
-		c.shown = g.number
+	if shows := (picture{g.number, c.m.cfg.States.Epoch()}); c.shown != shows {
+		c.shown = shows
 		n.InStepSince = now
 		n.Lag = now.Sub(latest(g.at, n.ConnectedSince))
 		c.m.cfg.States.Set(n.Node, slices.Values(pictureOf(n.Node, g, manifest.Difference{}, nil)))
@@ -67,7 +67,7 @@ func (c *checking) outOfStep(g *generation, d manifest.Difference, left map[stri
 	now := time.Now()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.last, c.shown = lastCheck{}, 0
+	c.last, c.shown = lastCheck{}, picture{}
 	c.open = &openSync{g, d, left}
 	c.showOpenLocked()
 	n := &c.node

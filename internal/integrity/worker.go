@@ -48,6 +48,7 @@ type Worker struct {
 	apply  sync.Mutex // one package at a time
 	ready  atomic.Bool
 	shown  atomic.Pointer[manifest.Manifest] // whose picture is in States
+	epoch  atomic.Uint64                     // of States then
 	failed logging.Recurring
 	unread logging.Recurring
 	scan   logging.Recurring
@@ -251,7 +252,8 @@ func (c *comparing) stepped(log *slog.Logger, own *manifest.Manifest, began time
 	w.cfg.Health.Clear(condApply)
 	w.cfg.Metrics.Round("in_step", time.Since(began).Seconds())
 	w.ready.Store(true)
-	if w.shown.Swap(own) != own {
+	epoch := w.cfg.States.Epoch()
+	if w.shown.Swap(own) != own || w.epoch.Swap(epoch) != epoch {
 		w.cfg.States.Set(w.cfg.Node, slices.Values(ownRows(w.cfg.Node, &generation{manifest: own})))
 	}
 	now := time.Now()

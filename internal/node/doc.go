@@ -186,7 +186,7 @@ func (n *Node) sessionConfig(key *wire.Key, uploadBytes int64) session.Config {
 			DividedMessages: l.DividedMessages, DividedBytes: int64(l.DividedBytes), DividedAge: l.DividedAge,
 			Uploads: l.Uploads, UploadBytes: min(uploadBytes, int64(l.UploadBytes)), UploadAge: l.UploadAge,
 			Strings: l.Strings, StringBytes: int64(l.StringBytes), StringAge: l.StringAge,
-			QueueBytes: int64(l.QueueBytes),
+			QueueBytes: int64(l.QueueBytes), TokenAge: l.TokenAge,
 		},
 	}
 }

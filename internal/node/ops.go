@@ -75,7 +75,7 @@ func (n *Node) addOps(ctx context.Context) error {
 	}
 	server, err := opshttp.New(address, opshttp.Deps{
 		Metrics: n.metrics.Handler(), Health: n.board, Ready: n.ready, Status: n.status, Log: n.log,
-	})
+	}, opshttp.AllowRemote()) // config has warned of an address beyond this machine
 	var listener net.Listener
 	if err == nil {
 		listener, err = server.Listen(ctx)
