@@ -189,8 +189,8 @@ func (a *application) clearDirectory(parent int, path string) error {
 	return a.hollow(fd, name, true, 0)
 }
 
-// hollow checks that a directory holds nothing but directories and excluded
-// files, or removes it with those.
+// hollow checks that a directory holds nothing but directories, excluded files,
+// and what is no regular file, or removes it with those.
 func (a *application) hollow(parent int, name string, remove bool, depth int) error {
 	if depth > maxDepth {
 		return ErrTooDeep
@@ -212,7 +212,7 @@ func (a *application) hollow(parent int, name string, remove bool, depth int) er
 		switch {
 		case st.Mode&unix.S_IFMT == unix.S_IFDIR:
 			err = a.hollow(fd, child, remove, depth+1)
-		case !slices.Contains(a.opts.Items.ExcludedFiles, child):
+		case st.Mode&unix.S_IFMT == unix.S_IFREG && !slices.Contains(a.opts.Items.ExcludedFiles, child):
 			err = fmt.Errorf("%w: %q", ErrInTheWay, child)
 		case remove:
 			err = unix.Unlinkat(fd, child, 0)
