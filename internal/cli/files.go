@@ -36,7 +36,7 @@ func (c *filesCmd) Validate() error {
 		c.State = string(filestate.ToBeDeleted)
 	}
 	if c.State != "" && !filestate.State(c.State).Valid() {
-		return fmt.Errorf("--state must be one of %q", filestate.States())
+		return errors.New("--state must be one of synchronized, pending, failed, 'to be deleted'")
 	}
 	if c.Limit < 0 {
 		return errors.New("--limit must not be negative")

@@ -16,8 +16,8 @@ type initCmd struct {
 	Role    string `required:"" enum:"master,worker" placeholder:"master|worker" help:"What the node does: a cluster has one master."`
 	Name    string `required:"" help:"Name of the node, unique in its cluster."`
 	Cluster string `default:"wazuh" help:"Name of the cluster, the same on all of its nodes."`
-	Key     string `env:"TESTUDO_KEY" xor:"key" help:"Key of the cluster: 32 letters and digits. Other users of the machine can read it in the list of processes while this runs; the variable and --key-file do not have this fault. A master without a key makes a new one."`
-	KeyFile string `xor:"key" placeholder:"FILE" help:"Read the key from this file (- for standard input)."`
+	Key     string `help:"Key of the cluster: 32 letters and digits. Without it and --key-file: $$TESTUDO_KEY; a master then makes a new one. Other users of the machine can read what follows --key in the list of processes while this runs; the variable and the file do not have this fault."`
+	KeyFile string `placeholder:"FILE" help:"Read the key from this file (- for standard input)."`
 	Master  string `placeholder:"ADDR" help:"Address or host name of the master; a worker needs it."`
 	Port    int    `default:"1516" help:"Port of the cluster, 1025 to 65534."`
 	Bind    string `default:"0.0.0.0" placeholder:"ADDR" help:"Address that a master listens on."`
@@ -32,6 +32,14 @@ type initReport struct {
 	Created []string `json:"created"`
 	Kept    []string `json:"kept"`
 	Key     string   `json:"key,omitempty"` // only when it is a new one
+}
+
+// Validate is called by the parser.
+func (c *initCmd) Validate() error {
+	if c.Key != "" && c.KeyFile != "" {
+		return errors.New("--key and --key-file exclude each other")
+	}
+	return nil
 }
 
 // Run makes the home.
@@ -65,14 +73,19 @@ func notNil(list []string) []string {
 	return list
 }
 
-// key is the key from wherever it was given.
+// keyVariable names the environment variable that may hold the key.
+const keyVariable = "TESTUDO_KEY"
+
+// key is the key from wherever it was given; empty when it was not.
 func (c *initCmd) key() (string, error) {
 	var text []byte
 	var err error
-	switch c.KeyFile {
-	case "":
+	switch {
+	case c.Key != "":
 		return c.Key, nil
-	case "-":
+	case c.KeyFile == "":
+		return os.Getenv(keyVariable), nil
+	case c.KeyFile == "-":
 		text, err = io.ReadAll(io.LimitReader(os.Stdin, 4<<10))
 	default:
 		text, err = readSmall(c.KeyFile)
