@@ -251,3 +251,33 @@ func TestCluster_NobodyIsComparedBeforeTheFirstScan(t *testing.T) {
 		c.Verify(`Could not connect to master`)
 	})
 }
+
+func TestCluster_WhatIsShownOfAnAbsentWorkerStaysTrue(t *testing.T) {
+	run(t, func(t *testing.T, c *clustertest.Cluster) {
+		boss := c.StartMaster()
+		boss.Write("etc/rules/a.xml", "a")
+		boss.Write("etc/rules/b.xml", "b")
+		worker := c.StartWorker("1")
+		c.Wait(inStep, func() string {
+			if boss.Store.NodeState("1").InStepSince.IsZero() {
+				return "not in step"
+			}
+			return ""
+		})
+		worker.Stop()
+		boss.Write("etc/rules/a.xml", "changed meanwhile")
+		c.Wait(inStep, func() string {
+			a, b := boss.Store.File("1", "etc/rules/a.xml"), boss.Store.File("1", "etc/rules/b.xml")
+			if a.State != filestate.Pending || b.State != filestate.Synchronized {
+				return fmt.Sprintf("shown as %q and %q", a.State, b.State)
+			}
+			if n := boss.Store.NodeState("1"); n.Connected || !n.InStepSince.IsZero() {
+				return "still shown as connected or in step"
+			}
+			return ""
+		})
+		c.StartWorker("1")
+		c.WaitEqual(inStep)
+		c.Verify()
+	})
+}

@@ -47,6 +47,7 @@ type local struct {
 	log   *slog.Logger
 
 	started    time.Time
+	away       away
 	unreadable logging.Recurring
 	failed     logging.Recurring
 
@@ -142,6 +143,7 @@ func (l *local) accept(scan *filetree.Scan, noticed time.Time) {
 		LastCheck: noticed, LastSync: noticed, InStepSince: noticed, Files: next.manifest.Len(), ManifestSum: next.manifest.Sum(),
 	})
 	l.cfg.Metrics.ManifestFiles(next.manifest.Len())
+	l.away.show(next)
 	for wake := range l.waiting {
 		poke(wake)
 	}

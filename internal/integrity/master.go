@@ -61,7 +61,7 @@ type Master struct {
 // in the spool, one copy for all workers.
 func NewMaster(cfg MasterConfig, tree Tree, spool *bundle.Spool) *Master {
 	log := cfg.Log.With(logging.Task(taskLocal))
-	l := &local{cfg: cfg, tree: tree, log: log, started: time.Now(), waiting: make(map[chan<- struct{}]struct{})}
+	l := &local{cfg: cfg, tree: tree, log: log, started: time.Now(), away: away{states: cfg.States}, waiting: make(map[chan<- struct{}]struct{})}
 	l.guard = shrinkGuard{
 		enabled: cfg.HoldShrink, ratio: cfg.ShrinkRatio, home: cfg.Home, file: acceptedFile,
 		decided: cfg.Decision, tell: cfg.Held, log: log, health: cfg.Health, metrics: cfg.Metrics,
@@ -97,6 +97,7 @@ type checking struct {
 	mu     sync.Mutex
 	busy   time.Time // since when a check is under way; zero when none is
 	last   lastCheck
+	has    *manifest.Manifest // what the worker is in step with, nil when it is not
 	node   filestate.NodeState
 	shown  picture           // what States has of the worker while it is in step
 	failed map[string]string // what the worker could not apply, or did not take, and why

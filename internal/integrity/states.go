@@ -20,6 +20,7 @@ import (
 
 // arrived and left keep the node's own line: connected or not, since when.
 func (c *checking) arrived() {
+	c.m.local.away.returned(c.s.Name())
 	w := c.s.Worker()
 	address := c.s.RemoteAddr().String()
 	if host, _, err := net.SplitHostPort(address); err == nil {
@@ -31,7 +32,10 @@ func (c *checking) arrived() {
 }
 
 func (c *checking) left() {
-	c.updateNode(func(n *filestate.NodeState) { n.Connected = false })
+	c.updateNode(func(n *filestate.NodeState) {
+		n.Connected, n.InStepSince = false, time.Time{}
+		c.m.local.away.left(*n, c.has)
+	})
 	c.m.cfg.Metrics.ForgetWorker(c.s.Name())
 }
 
@@ -48,7 +52,7 @@ func (c *checking) inStep(g *generation, check lastCheck) {
 	c.unsent.Recovered(c.s.Log(), "Packages reach the worker again.")
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.last = check
+	c.last, c.has = check, g.manifest
 	c.failed, c.open = nil, nil
 	n := &c.node
 	n.LastCheck, n.Files, n.ManifestSum = now, g.manifest.Len(), g.manifest.Sum()
@@ -67,7 +71,7 @@ func (c *checking) outOfStep(g *generation, d manifest.Difference, left map[stri
 	now := time.Now()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.last, c.shown = lastCheck{}, picture{}
+	c.last, c.has, c.shown = lastCheck{}, nil, picture{}
 	c.open = &openSync{g, d, left}
 	c.showOpenLocked()
 	n := &c.node
