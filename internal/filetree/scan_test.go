@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -377,9 +378,9 @@ func TestScan_AfterOneThatWasBrokenOff(t *testing.T) {
 			scan(t, tree)
 			h.write("etc/rules/a", "11", "etc/rules/d", "4", "etc/shared/h/e", "5").remove("etc/rules/b")
 			ctx, cancel := context.WithCancel(context.Background())
-			n := 0
+			var n atomic.Int32
 			_, err := tree.Scan(counting{ctx, func() {
-				if n++; n == after {
+				if n.Add(1) == int32(after) {
 					cancel()
 				}
 			}})

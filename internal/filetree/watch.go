@@ -24,17 +24,16 @@ const gather = 20 * time.Millisecond
 // When watching is not possible it says so in the log, sends once, and waits. It
 // returns nil when ctx ends.
 func (t *Tree) Watch(ctx context.Context, changed chan<- struct{}) error {
-	notify, err := fsnotify.NewBufferedWatcher(256)
+	w, err := t.newWatch()
 	if err != nil {
 		t.log.Warn("Synchronised directories not watched, changes are found by the periodic scan.", "error", err)
 		tell(changed)
 		<-ctx.Done()
 		return nil
 	}
-	w := &watch{Tree: t, notify: notify}
 	w.addRoots()
 	w.run(ctx, changed)
-	return notify.Close()
+	return w.notify.Close()
 }
 
 func tell(changed chan<- struct{}) {
@@ -49,6 +48,14 @@ type watch struct {
 	*Tree
 	notify *fsnotify.Watcher
 	failed bool // a failure to watch was told
+}
+
+func (t *Tree) newWatch() (*watch, error) {
+	notify, err := fsnotify.NewBufferedWatcher(256)
+	if err != nil {
+		return nil, err
+	}
+	return &watch{Tree: t, notify: notify}, nil
 }
 
 func (w *watch) run(ctx context.Context, changed chan<- struct{}) {

@@ -1,0 +1,200 @@
+package filetree
+
+import (
+	"bytes"
+	"context"
+	"log/slog"
+	"os"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"testudo/internal/manifest"
+)
+
+// watching runs Watch. told waits for it to tell something, quiet until it has
+// told nothing for a while and whether it told nothing at all.
+func watching(h home, tree *Tree) (told, quiet func() bool) {
+	h.t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	changed := make(chan struct{}, 1)
+	ended := make(chan error, 1)
+	go func() { ended <- tree.Watch(ctx, changed) }()
+	h.t.Cleanup(func() {
+		cancel()
+		if err := <-ended; err != nil {
+			h.t.Error(err)
+		}
+	})
+	told = func() bool {
+		select {
+		case <-changed:
+			return true
+		case <-time.After(5 * time.Second):
+			return false
+		}
+	}
+	quiet = func() bool {
+		for silent := true; ; silent = false {
+			select {
+			case <-changed:
+			case <-time.After(4 * gather):
+				return silent
+			}
+		}
+	}
+	// Watch is ready when it tells of a file written again and again.
+	for range 1000 {
+		h.write("etc/rules/ready", "")
+		select {
+		case <-changed:
+			h.remove("etc/rules/ready")
+			if !told() {
+				h.t.Fatal("the removal was not told")
+			}
+			quiet()
+			return told, quiet
+		case <-time.After(gather):
+		}
+	}
+	h.t.Fatal("not watching")
+	return nil, nil
+}
+
+func TestWatch_TellsChanges(t *testing.T) {
+	h := newHome(t).write("etc/shared/g/a", "1", "etc/rules/dir/b", "2", "etc/client.keys", "3", "etc/rules/dir2/c/d", "4")
+	told, quiet := watching(h, h.open())
+	for _, step := range []struct {
+		name   string
+		change func()
+	}{
+		{"a file written", func() { h.write("etc/shared/g/a", "11") }},
+		{"a file in a directory below", func() { h.write("etc/rules/dir2/c/d", "44") }},
+		{"client.keys", func() { h.write("etc/client.keys", "33") }},
+		{"a new directory", func() { h.must(os.MkdirAll(h.path("etc/rules/new/deep"), 0o770)) }},
+		{"a file in it", func() { h.write("etc/rules/new/deep/file", "5") }},
+		{"a removed file", func() { h.remove("etc/rules/dir/b") }},
+		{"a file replaced by renaming", func() {
+			h.write("other", "6")
+			h.must(os.Rename(h.path("other"), h.path("etc/rules/dir/b")))
+		}},
+		{"a removed directory", func() { h.remove("etc/rules/new") }},
+		{"a directory moved in", func() {
+			h.write("moved/x", "7")
+			h.must(os.Rename(h.path("moved"), h.path("etc/lists/moved")))
+		}},
+		{"a file in it", func() { h.write("etc/lists/moved/x", "77") }},
+		{"an item's directory removed", func() { h.remove("etc/decoders") }},
+		{"made again", func() { h.must(os.Mkdir(h.path("etc/decoders"), 0o770)) }},
+		{"a file in it", func() { h.write("etc/decoders/x", "8") }},
+	} {
+		step.change()
+		if !told() {
+			t.Errorf("%s: not told", step.name)
+		}
+		quiet()
+	}
+}
+
+func TestWatch_IsSilentAboutOtherFiles(t *testing.T) {
+	h := newHome(t).write("etc/rules/a", "1")
+	told, quiet := watching(h, h.open())
+	h.write("etc/ossec.conf", "x", "etc/rules/a.swp", "x", "etc/shared/ar.conf", "x", "queue/x", "x", "etc/other/x", "x")
+	h.remove("etc/rules/a.swp")
+	h.must(os.Chmod(h.path("etc/rules/a"), 0o600))
+	if !quiet() {
+		t.Error("told of files that are not synchronised")
+	}
+	h.write("etc/rules/a", "2")
+	if !told() {
+		t.Error("not told of one that is")
+	}
+}
+
+func TestWatch_DirectoriesThatComeLater(t *testing.T) {
+	h := newHome(t).remove("etc/lists").remove("var")
+	told, quiet := watching(h, h.open())
+	for _, path := range []string{"etc/lists/a", "var/multigroups/g/merged.mg"} {
+		h.must(os.MkdirAll(h.path(path[:strings.LastIndexByte(path, '/')]), 0o770))
+		if !told() {
+			t.Fatalf("directory of %s: not told", path)
+		}
+		quiet()
+		h.write(path, "1")
+		if !told() {
+			t.Fatalf("%s: not told", path)
+		}
+		quiet()
+	}
+}
+
+// buffer is a log that goroutines share.
+type buffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (b *buffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.Write(p)
+}
+
+func (b *buffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.String()
+}
+
+func TestWatch_WhenItCannotWatch(t *testing.T) {
+	h := newHome(t)
+	var log buffer
+	tree := h.open(func(o *Options) { o.Log = slog.New(slog.NewTextHandler(&log, nil)) })
+	var old syscall.Rlimit
+	h.must(syscall.Getrlimit(syscall.RLIMIT_NOFILE, &old))
+	h.must(syscall.Setrlimit(syscall.RLIMIT_NOFILE, &syscall.Rlimit{Cur: 3, Max: old.Max}))
+	ctx, cancel := context.WithCancel(context.Background())
+	changed, ended := make(chan struct{}, 1), make(chan error, 1)
+	go func() { ended <- tree.Watch(ctx, changed) }()
+	<-changed
+	h.must(syscall.Setrlimit(syscall.RLIMIT_NOFILE, &old))
+	select {
+	case err := <-ended:
+		t.Fatalf("ended: %v", err)
+	default:
+	}
+	cancel()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	if !strings.Contains(log.String(), "not watched") {
+		t.Errorf("log: %s", log.String())
+	}
+}
+
+func TestWatch_LostEventsAreTold(t *testing.T) {
+	h := newHome(t)
+	w := newWatchOf(t, h)
+	changed := make(chan struct{}, 1)
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan struct{})
+	go func() { w.run(ctx, changed); close(ended) }()
+	w.notify.Errors <- os.ErrDeadlineExceeded
+	<-changed
+	h.write("etc/rules/a", "1") // watched by what followed the loss
+	<-changed
+	cancel()
+	<-ended
+	h.must(w.notify.Close())
+}
+
+// newWatchOf is a watch that watches nothing yet.
+func newWatchOf(t *testing.T, h home) *watch {
+	t.Helper()
+	tree := h.open(func(o *Options) { o.Items = manifest.DefaultItems() })
+	w, err := tree.newWatch()
+	h.must(err)
+	return w
+}
