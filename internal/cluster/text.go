@@ -2,9 +2,11 @@ package cluster
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"syscall"
+	"time"
 
 	"testudo/internal/fault"
 	"testudo/internal/logging"
@@ -33,6 +35,16 @@ func connectionText(err error) string {
 		return system.Error()
 	}
 	return logging.Quote(err.Error())
+}
+
+// dialLine is the line about a failed try to connect. That nobody listens needs
+// no further word, as in the original.
+func dialLine(err error, again time.Duration) string {
+	why := ""
+	if !errors.Is(err, syscall.ECONNREFUSED) {
+		why = ": " + dialText(err)
+	}
+	return fmt.Sprintf("Could not connect to master%s. Trying again in %.0f seconds.", why, again.Seconds())
 }
 
 // dialText is the text of a failed try to connect, likewise the same each time.

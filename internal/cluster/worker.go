@@ -76,12 +76,13 @@ func (w *Worker) Connected() time.Time {
 }
 
 // Run connects, and connects again when the session ends, until ctx ends. The
-// pause grows from a tenth of Retry to Retry, with jitter, and starts anew
-// after a session that lasted at least Retry.
+// pause grows from a tenth of Retry to between a third and all of it, by
+// chance, so that many workers do not come back as one. It starts anew after a
+// session that lasted at least Retry.
 func (w *Worker) Run(ctx context.Context) error {
 	pause := backoff.NewExponentialBackOff()
 	pause.InitialInterval = max(w.cfg.Retry/10, 10*time.Millisecond)
-	pause.MaxInterval = w.cfg.Retry
+	pause.MaxInterval = w.cfg.Retry * 2 / 3 // half of it is added or taken away
 	pause.Reset()
 	for {
 		began := time.Now()
@@ -115,7 +116,7 @@ func (w *Worker) connect(ctx context.Context) (welcome bool) {
 	conn, err := w.cfg.Dial(ctx, address)
 	if err != nil {
 		if ctx.Err() == nil {
-			w.trouble.Fail(log, slog.LevelError, fmt.Sprintf("Could not connect to master: %s. Trying again in %.0f seconds.", dialText(err), w.cfg.Retry.Seconds()),
+			w.trouble.Fail(log, slog.LevelError, dialLine(err, w.cfg.Retry),
 				slog.String("master", address))
 		}
 		return false

@@ -85,8 +85,12 @@ func (c *call) wait(ctx context.Context) ([]byte, error) {
 	case a := <-c.reply:
 		return c.result(a)
 	default:
-		return nil, fmt.Errorf("%s: %w", c.command, c.s.endOr(context.Cause(ctx)))
 	}
+	err := c.s.endOr(context.Cause(ctx))
+	if isTimeout(err) {
+		return nil, err // it names the command, in the original's words
+	}
+	return nil, fmt.Errorf("%s: %w", c.command, err)
 }
 
 func (c *call) result(a answer) ([]byte, error) {
