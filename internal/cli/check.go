@@ -65,8 +65,9 @@ func (e *env) checkJSON(cfg *config.Config, problems []config.Problem, settings 
 
 func (e *env) checkText(cfg *config.Config, problems []config.Problem, settings bool) error {
 	if settings {
-		rows := [][]string{}
-		for _, s := range cfg.Explain() {
+		explained := cfg.Explain()
+		rows := make([][]string, 0, len(explained))
+		for _, s := range explained {
 			rows = append(rows, []string{s.Path, s.Value, s.Source})
 		}
 		columns := []screen.Column{{Title: "setting"}, {Title: "value"}, {Title: "from"}}

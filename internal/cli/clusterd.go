@@ -70,7 +70,7 @@ func (e *env) runClusterd(c clusterdCmd) error {
 		fmt.Fprintf(e.out, "%s runs in the foreground (pid: %d)\n", clusterdName, os.Getpid())
 	}
 	err = r.run()
-	if s := endingSignal(e.ctx); s == syscall.SIGTERM && err == nil {
+	if s := e.signal(); s == syscall.SIGTERM && err == nil {
 		return endBySignal(s)
 	}
 	return err

@@ -35,7 +35,7 @@ func (e *env) becomeDaemon() error {
 		return fmt.Errorf("become a daemon: %w", err)
 	}
 	defer read.Close()
-	cmd := exec.Command(program, e.args[1:]...) // outlives us
+	cmd := exec.Command(program, e.args[1:]...) //nolint:gosec // this very program, with the arguments it was given; it outlives us
 	cmd.Args[0] = e.args[0]
 	cmd.Env = append(os.Environ(), daemonVariable+"=yes")
 	cmd.ExtraFiles = []*os.File{write}

@@ -37,7 +37,7 @@ func (c *demoCmd) Run(e *env) error {
 		if err := writeLine(e.out, result); err != nil {
 			return err
 		}
-	} else if endingSignal(e.ctx) != 0 && errors.Is(err, context.Canceled) {
+	} else if e.signal() != 0 && errors.Is(err, context.Canceled) {
 		return nil // Ctrl-C is how it ends
 	}
 	return err

@@ -113,7 +113,7 @@ func (v *fileView) writeJSON(ctx context.Context, w io.Writer) error {
 			return err
 		}
 		if count++; count > 1 {
-			out.WriteByte(',')
+			fmt.Fprint(out, ",")
 		}
 		fmt.Fprintf(out, "\n%s", line)
 		return nil
@@ -159,12 +159,12 @@ func (v *fileView) writeText(ctx context.Context, w io.Writer) error {
 		fmt.Fprintf(out, "HELD BACK since %s: %s. The workers keep what they have.\nTo go on: bring the files back, or 'testudo files --accept-shrink' when this is meant.\n\n",
 			moment(&v.Held.Since), v.Held.Detail)
 	}
-	out.WriteString(screen.Table(summaryColumns(), v.summaryRows(), width))
+	fmt.Fprint(out, screen.Table(summaryColumns(), v.summaryRows(), width))
 	var page [][]string
 	shown := 0
 	flush := func() {
 		if len(page) > 0 {
-			out.WriteString("\n" + screen.Table(fileColumns(), page, width))
+			fmt.Fprint(out, "\n"+screen.Table(fileColumns(), page, width))
 		}
 		shown += len(page)
 		page = page[:0]
@@ -183,7 +183,7 @@ func (v *fileView) writeText(ctx context.Context, w io.Writer) error {
 	if more {
 		fmt.Fprintf(out, "\nThe first %d files; --limit 0 shows all, --state and --node fewer.\n", shown)
 	} else if shown == 0 && !v.summary {
-		out.WriteString("\nNo such files.\n")
+		fmt.Fprint(out, "\nNo such files.\n")
 	}
 	if err := out.Flush(); err != nil {
 		return fmt.Errorf("write the files: %w", err)
@@ -200,7 +200,7 @@ func summaryColumns() []screen.Column {
 }
 
 func (v *fileView) summaryRows() [][]string {
-	var rows [][]string
+	rows := make([][]string, 0, len(v.Nodes))
 	for _, n := range v.Nodes {
 		connected, inStep := "no", "no"
 		if n.Connected {
@@ -209,11 +209,12 @@ func (v *fileView) summaryRows() [][]string {
 		if n.InStep {
 			inStep = "yes"
 		}
-		row := []string{n.Node, n.Role, connected, inStep, strconv.Itoa(n.Files)}
-		for _, state := range filestate.States() {
-			row = append(row, strconv.Itoa(n.States[state]))
-		}
-		rows = append(rows, append(row, moment(n.LastSync), fmt.Sprintf("%d ms", n.LagMS)))
+		count := func(state filestate.State) string { return strconv.Itoa(n.States[state]) }
+		rows = append(rows, []string{
+			n.Node, n.Role, connected, inStep, strconv.Itoa(n.Files),
+			count(filestate.Synchronized), count(filestate.Pending), count(filestate.Failed), count(filestate.ToBeDeleted),
+			moment(n.LastSync), fmt.Sprintf("%d ms", n.LagMS),
+		})
 	}
 	return rows
 }

@@ -120,6 +120,9 @@ func (r *runner) inUse(e *home.InUseError) error {
 
 // live is the life of the node, from its pid file to its removal.
 func (r *runner) live() (err error) {
+	hangup := make(chan os.Signal, 1) // from the start: it would end us
+	signal.Notify(hangup, syscall.SIGHUP)
+	defer signal.Stop(hangup)
 	built, err := node.New(r.ctx, node.Options{Config: r.cfg, Log: r.log.Logger(), UID: r.owner.uid, GID: r.owner.gid})
 	if err != nil {
 		return err
@@ -135,7 +138,7 @@ func (r *runner) live() (err error) {
 	}
 	tasks := lifecycle.New(r.log.Logger())
 	tasks.Add("log", r.log.Run)
-	tasks.Add("reopen log", r.reopenOnHangup)
+	tasks.Add("reopen log", r.reopen(hangup))
 	tasks.Add("node", built.Run)
 	tasks.Add("signal", r.tellSignal)
 	return tasks.Run(r.ctx)
@@ -153,22 +156,21 @@ func (r *runner) detach() error {
 	return nil
 }
 
-// reopenOnHangup opens the log again at each SIGHUP.
-func (r *runner) reopenOnHangup(ctx context.Context) error {
-	hangup := make(chan os.Signal, 1)
-	signal.Notify(hangup, syscall.SIGHUP)
-	defer signal.Stop(hangup)
-	for {
-		select {
-		case <-hangup:
-		case <-ctx.Done():
-			return nil
+// reopen opens the log again at each SIGHUP.
+func (r *runner) reopen(hangup <-chan os.Signal) func(ctx context.Context) error {
+	return func(ctx context.Context) error {
+		for {
+			select {
+			case <-hangup:
+			case <-ctx.Done():
+				return nil
+			}
+			if err := r.log.Reopen(); err != nil {
+				r.log.Logger().Error("The log cannot be opened again; the old file stays in use.", slog.Any("err", err))
+				continue
+			}
+			r.log.Logger().Info("The log was opened again.")
 		}
-		if err := r.log.Reopen(); err != nil {
-			r.log.Logger().Error("The log cannot be opened again; the old file stays in use.", slog.Any("err", err))
-			continue
-		}
-		r.log.Logger().Info("The log was opened again.")
 	}
 }
 
@@ -178,7 +180,7 @@ func (r *runner) tellSignal(ctx context.Context) error {
 	case <-r.ctx.Done():
 	case <-ctx.Done():
 	}
-	if s := endingSignal(r.ctx); s != 0 {
+	if s := r.signal(); s != 0 {
 		r.log.Logger().Info(signalText(s))
 	}
 	<-ctx.Done()

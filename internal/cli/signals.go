@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/signal"
@@ -19,11 +20,14 @@ func (s *signalError) Error() string { return s.signal.String() }
 
 // endingSignal is the signal that ended ctx, 0 when none did.
 func endingSignal(ctx context.Context) syscall.Signal {
-	if s, ok := context.Cause(ctx).(*signalError); ok {
+	if s, ok := errors.AsType[*signalError](context.Cause(ctx)); ok {
 		return s.signal
 	}
 	return 0
 }
+
+// signal is the signal that ended the program's work, 0 when none did.
+func (e *env) signal() syscall.Signal { return endingSignal(e.ctx) }
 
 // withSignals ends the context at the first SIGINT or SIGTERM. A second one
 // then has its usual effect: it ends the program at once.

@@ -87,7 +87,7 @@ func Run(ctx context.Context, o Options) (result Result, err error) {
 		defer cancel()
 		return result, s.perform(ctx)
 	}
-	live := s.drawTable()
+	live := s.drawTable(ctx)
 	defer live.stop(s.out)
 	if err := s.perform(ctx); err != nil {
 		return result, err

@@ -71,7 +71,7 @@ func (s *transcript) wait(t *testing.T, pattern string) []string {
 }
 
 // start runs a demonstration in a directory that must be empty at the end.
-func start(t *testing.T, ctx context.Context, o demo.Options) (shown *transcript, wait func() (demo.Result, error)) {
+func start(ctx context.Context, t *testing.T, o demo.Options) (shown *transcript, wait func() (demo.Result, error)) {
 	t.Helper()
 	dir := t.TempDir()
 	t.Setenv("TMPDIR", dir)
@@ -92,7 +92,7 @@ func start(t *testing.T, ctx context.Context, o demo.Options) (shown *transcript
 }
 
 func TestDemo_Once(t *testing.T) {
-	shown, wait := start(t, t.Context(), demo.Options{Once: true})
+	shown, wait := start(t.Context(), t, demo.Options{Once: true})
 	r, err := wait()
 	if err != nil {
 		t.Fatalf("%v\n%s", err, shown)
@@ -122,7 +122,7 @@ func TestDemo_Once(t *testing.T) {
 func TestDemo_InterruptedLeavesNothing(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	shown, wait := start(t, ctx, demo.Options{Once: true})
+	shown, wait := start(ctx, t, demo.Options{Once: true})
 	pid := shown.wait(t, `worker1 is ready \(process (\d+)`)[1]
 	cancel()
 	r, err := wait()
@@ -142,7 +142,7 @@ func TestDemo_InterruptedLeavesNothing(t *testing.T) {
 func TestDemo_GoesOnUntilTheEnd(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	shown, wait := start(t, ctx, demo.Options{Keep: true})
+	shown, wait := start(ctx, t, demo.Options{Keep: true})
 	found := shown.wait(t, `kill -9  (\d+) `)
 	shown.wait(t, "Ctrl-C ends all of it")
 	pid, err := strconv.Atoi(found[1])
@@ -165,7 +165,7 @@ func TestDemo_GoesOnUntilTheEnd(t *testing.T) {
 }
 
 func TestDemo_NodesThatCannotStart(t *testing.T) {
-	shown, wait := start(t, t.Context(), demo.Options{Once: true, Program: "/bin/false"})
+	shown, wait := start(t.Context(), t, demo.Options{Once: true, Program: "/bin/false"})
 	r, err := wait()
 	if err == nil || r.Converged || !strings.Contains(r.Problem, "start the nodes") {
 		t.Errorf("got %+v, %v\n%s", r, err, shown)

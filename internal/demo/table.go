@@ -27,8 +27,8 @@ type liveTable struct {
 
 // drawTable draws the table from now on, when there is a terminal, but for the
 // time of the start, when a progress bar has its place.
-func (s *show) drawTable() *liveTable {
-	ctx, end := context.WithCancel(context.Background())
+func (s *show) drawTable(ctx context.Context) *liveTable {
+	ctx, end := context.WithCancel(ctx)
 	t := &liveTable{end: end}
 	if !s.out.Terminal() {
 		return t
@@ -100,7 +100,7 @@ func (s *show) states(ctx context.Context) []state {
 	for _, n := range nodes {
 		known[n.Node] = n
 	}
-	var list []state
+	list := make([]state, 0, len(s.fleet.Nodes()))
 	for _, n := range s.fleet.Nodes() {
 		st := state{name: n.Name, role: n.Role, pid: n.PID()}
 		st.NodeState, st.known = known[n.Name]
@@ -132,7 +132,7 @@ func readStates(ctx context.Context, path string) ([]filestate.NodeState, error)
 const nothing = "-"
 
 func layOut(states []state, width int) string {
-	var rows [][]string
+	rows := make([][]string, 0, len(states))
 	for _, s := range states {
 		rows = append(rows, s.row())
 	}

@@ -80,7 +80,7 @@ func (n *Node) Start() error {
 
 func (n *Node) command(output *os.File) *exec.Cmd {
 	args := append([]string{"node", "--home", n.Home, "-r", "-q"}, n.fleet.options.Flags...)
-	cmd := exec.CommandContext(n.fleet.life, n.fleet.program, args...)
+	cmd := exec.CommandContext(n.fleet.life, n.fleet.program, args...) //nolint:gosec // this very program
 	cmd.Args[0] = "testudo"
 	cmd.Dir = n.Home
 	cmd.Env = environment()

@@ -33,7 +33,7 @@ func freePorts(ctx context.Context, count int) (ports []int, err error) {
 		if tries > 100*count {
 			return nil, fmt.Errorf("find %d free ports: %w", count, last)
 		}
-		port := lowestPort + rand.IntN(highestPort-lowestPort)
+		port := lowestPort + rand.IntN(highestPort-lowestPort) //nolint:gosec // a port is no secret
 		l, err := config.Listen(ctx, "tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
 		if err != nil {
 			last = err
