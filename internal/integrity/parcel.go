@@ -88,7 +88,8 @@ func (p *parcel) take(entries []manifest.Entry, packed []*bundle.Packed, room *i
 			continue
 		}
 		size := bundle.MemberSize(e.Path, packed[i].Size())
-		if p.cut || size > *room && !(large && len(p.files) == 0) {
+		alone := large && len(p.files) == 0
+		if p.cut || size > *room && !alone {
 			p.cut = true
 			packed[i].Release()
 			continue

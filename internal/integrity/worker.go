@@ -51,7 +51,6 @@ type Worker struct {
 	epoch  atomic.Uint64                     // of States then
 	failed logging.Recurring
 	unread logging.Recurring
-	scan   logging.Recurring
 }
 
 // NewWorker returns the worker's end over its tree.

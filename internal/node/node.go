@@ -98,7 +98,8 @@ func New(ctx context.Context, o Options) (n *Node, err error) {
 	} else if err = n.addMaster(ctx, key); err != nil {
 		return n, err
 	}
-	return n, n.addOps(ctx)
+	n.addOps(ctx)
+	return n, nil
 }
 
 // Run runs the node until ctx ends or a part of it fails.
@@ -148,7 +149,7 @@ func (n *Node) addMaster(ctx context.Context, key *wire.Key) (err error) {
 	}, files, cluster.Unserved{})
 	listener, err := cluster.Listen(ctx, net.JoinHostPort(cfg.Cluster.BindAddr, strconv.Itoa(cfg.Cluster.Port)))
 	if err != nil {
-		return fmt.Errorf("Could not start master: %w", err)
+		return fmt.Errorf("Could not start master: %w", err) //nolint:staticcheck // a line that people search (docs/logs.md)
 	}
 	n.ready = files.Ready
 	n.status = func() any { return statusOfMaster(n, master, files) }

@@ -67,11 +67,11 @@ func (n *Node) commonStatus() Status {
 
 // addOps adds the page for operators. A node whose page cannot be served is
 // still a good node: it says so and goes on.
-func (n *Node) addOps(ctx context.Context) error {
+func (n *Node) addOps(ctx context.Context) {
 	n.group.Add("gauges", n.gauge)
 	address := n.cfg.Testudo.Metrics.Address
 	if address == "" {
-		return nil
+		return
 	}
 	server, err := opshttp.New(address, opshttp.Deps{
 		Metrics: n.metrics.Handler(), Health: n.board, Ready: n.ready, Status: n.status, Log: n.log,
@@ -83,10 +83,9 @@ func (n *Node) addOps(ctx context.Context) error {
 	if err != nil {
 		n.board.Raise("metrics-unserved", health.Warning, err.Error(), "set metrics.address in etc/testudo.yaml to a free loopback port")
 		n.log.Error("Metrics are not served: " + err.Error())
-		return nil
+		return
 	}
 	n.group.Add("metrics", func(ctx context.Context) error { return server.Serve(ctx, listener) })
-	return nil
 }
 
 // gauge brings those figures up to date that nobody tells the metrics of.
