@@ -186,11 +186,16 @@ func (g *guest) send(counter uint32, command, payload string) {
 
 // try is send to somebody who may have closed.
 func (g *guest) try(counter uint32, command, payload string) error {
-	b, err := wire.AppendFrame(nil, g.key, wire.Frame{Counter: counter, Command: command, Payload: []byte(payload)})
-	if err == nil {
-		_, err = g.conn.Write(b)
-	}
+	_, err := g.conn.Write(g.frameOf(counter, command, payload))
 	return err
+}
+
+func (g *guest) frameOf(counter uint32, command, payload string) []byte {
+	b, err := wire.AppendFrame(nil, g.key, wire.Frame{Counter: counter, Command: command, Payload: []byte(payload)})
+	if err != nil {
+		panic(err) // a mistake in the test
+	}
+	return b
 }
 
 func (g *guest) next() wire.Frame {
