@@ -58,7 +58,7 @@ func establish(t *testing.T, conn net.Conn) (*session.Session, string) {
 // the function it gives back.
 func hostileWorker(t *testing.T, c *clustertest.Cluster, name string, mux *session.Mux) (*peer, func()) {
 	t.Helper()
-	conn, err := c.Network.Host("10.0.9.9").DialContext(t.Context(), "tcp", "10.0.0.1:1516")
+	conn, err := c.Faults.Dialer(c.Network.Host("10.0.9.9").DialContext)(t.Context(), "tcp", "10.0.0.1:1516")
 	if err != nil {
 		t.Fatal(err)
 	}
