@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
-	"golang.org/x/sys/unix"
 )
 
 // limit is what this machine needs, without any protocol, to read the files of
@@ -92,5 +91,5 @@ func receiveTree(conn net.Conn, t Tree, to string) error {
 		return err
 	}
 	defer dir.Close()
-	return unix.Syncfs(int(dir.Fd()))
+	return syncFileSystem(dir)
 }

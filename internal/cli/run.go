@@ -14,6 +14,7 @@ import (
 	"testudo/internal/home"
 	"testudo/internal/lifecycle"
 	"testudo/internal/logging"
+	"testudo/internal/metrics"
 	"testudo/internal/node"
 )
 
@@ -33,8 +34,9 @@ type runner struct {
 	stayRoot bool
 	original bool // log as the original does, without further attributes
 
-	owner identity
-	log   *logging.Log
+	owner   identity
+	log     *logging.Log
+	metrics *metrics.Set
 }
 
 // refuse logs what is wrong with the configuration and ends with 1.
@@ -123,7 +125,7 @@ func (r *runner) live() (err error) {
 	hangup := make(chan os.Signal, 1) // from the start: it would end us
 	signal.Notify(hangup, syscall.SIGHUP)
 	defer signal.Stop(hangup)
-	built, err := node.New(r.ctx, node.Options{Config: r.cfg, Log: r.log.Logger(), UID: r.owner.uid, GID: r.owner.gid})
+	built, err := node.New(r.ctx, node.Options{Config: r.cfg, Log: r.log.Logger(), Metrics: r.metrics, UID: r.owner.uid, GID: r.owner.gid})
 	if err != nil {
 		return err
 	}
@@ -190,9 +192,11 @@ func (r *runner) tellSignal(ctx context.Context) error {
 func (r *runner) openLog() (err error) {
 	level := new(slog.LevelVar)
 	level.Set(logging.Level(r.cfg.DebugLevel(r.debug)))
+	r.metrics = metrics.New(r.cfg.Cluster.NodeName, string(r.cfg.Cluster.Role))
 	r.log, err = logging.Open(logging.Options{
 		Path: filepath.Join(r.cfg.Home, logFile), Archive: filepath.Join(r.cfg.Home, logArchive),
 		Stderr: r.stderr, JSON: r.cfg.Testudo.Log.Format == "json", Level: level, UID: r.owner.uid, GID: r.owner.gid,
+		Count: r.metrics.LogLine,
 	})
 	return err
 }

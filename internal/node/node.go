@@ -35,10 +35,11 @@ const (
 
 // Options is what a node needs besides its configuration.
 type Options struct {
-	Config *config.Config
-	Log    *slog.Logger
-	UID    int // owner of the files the node writes, -1 to leave it
-	GID    int
+	Config  *config.Config
+	Log     *slog.Logger
+	Metrics *metrics.Set
+	UID     int // owner of the files the node writes, -1 to leave it
+	GID     int
 }
 
 // Node is one node, built but not yet running.
@@ -60,7 +61,7 @@ type Node struct {
 // gives back what New opened.
 func New(ctx context.Context, o Options) (n *Node, err error) {
 	cfg := o.Config
-	n = &Node{cfg: cfg, board: health.New(), metrics: metrics.New(cfg.Cluster.NodeName, string(cfg.Cluster.Role))}
+	n = &Node{cfg: cfg, board: health.New(), metrics: o.Metrics}
 	tag := "Master"
 	if cfg.Cluster.Role == config.Worker {
 		tag = "Worker " + cfg.Cluster.NodeName
