@@ -1,0 +1,242 @@
+package interop
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"testudo/internal/home"
+)
+
+// key is the key of all clusters here.
+const key = "0123456789abcdefGHIJKLMNOPQRSTUV"
+
+// plan says whose nodes a cluster has.
+type plan struct {
+	master  maker
+	workers []maker
+}
+
+// The four ways in which two makers meet.
+var (
+	oursUnderTheirs = plan{theirs, []maker{ours}}
+	theirsUnderOurs = plan{ours, []maker{theirs}}
+	mixedUnder      = func(m maker) plan { return plan{m, []maker{ours, theirs}} }
+)
+
+func (p plan) String() string {
+	names := make([]string, 0, len(p.workers))
+	for _, w := range p.workers {
+		names = append(names, string(w)+" worker")
+	}
+	return strings.Join(names, " and ") + " under " + string(p.master) + " master"
+}
+
+// each runs a test for some plans.
+func each(t *testing.T, test func(t *testing.T, p plan), plans ...plan) {
+	t.Helper()
+	needReference(t)
+	for _, p := range plans {
+		t.Run(p.String(), func(t *testing.T) {
+			t.Parallel()
+			test(t, p)
+		})
+	}
+}
+
+// cluster is a master and its workers.
+type cluster struct {
+	t         *testing.T
+	reference string
+	program   string
+	dir       string
+	port      int
+	settings  map[string]string // of cluster.json, by path
+	master    *node
+	workers   []*node
+	made      []*node // all of them, to be removed
+	known     []explanation
+}
+
+// quick are the settings of all nodes: seconds instead of minutes.
+func quick() map[string]string {
+	return map[string]string{
+		"intervals.worker.sync_integrity":             "1",
+		"intervals.worker.sync_agent_info":            "2",
+		"intervals.worker.keep_alive":                 "2",
+		"intervals.worker.connection_retry":           "1",
+		"intervals.master.recalculate_integrity":      "1",
+		"intervals.master.sync_agent_groups":          "2",
+		"intervals.master.agent_group_start_delay":    "2",
+		"intervals.master.check_worker_lastkeepalive": "2",
+	}
+}
+
+// newCluster makes the homes of a cluster. change may alter the settings. The
+// workers begin with no synchronised file at all.
+func newCluster(t *testing.T, p plan, change ...func(settings map[string]string)) *cluster {
+	t.Helper()
+	executable, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	// A short name: the sockets of real nodes are below it.
+	dir, err := os.MkdirTemp("", "interop")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &cluster{t: t, reference: needReference(t), program: executable, dir: dir, port: freePort(t), settings: quick()}
+	t.Cleanup(c.close)
+	for _, f := range change {
+		f(c.settings)
+	}
+	c.master = c.add(p.master, master, "m", "m")
+	for i, m := range p.workers {
+		c.workers = append(c.workers, c.addWorker(m, fmt.Sprintf("w%d", i+1)))
+	}
+	return c
+}
+
+// addWorker makes the home of a worker that has no synchronised file yet.
+func (c *cluster) addWorker(m maker, name string) *node { return c.addWorkerIn(name, m, name) }
+
+// addWorkerIn is addWorker with a home of another name. The node is not yet one
+// of the cluster's.
+func (c *cluster) addWorkerIn(dir string, m maker, name string) *node {
+	c.t.Helper()
+	n := c.add(m, worker, name, dir)
+	for _, path := range n.files() {
+		n.remove(path)
+	}
+	return n
+}
+
+func (c *cluster) add(m maker, role, name, dir string) *node {
+	c.t.Helper()
+	n := &node{maker: m, role: role, name: name, home: filepath.Join(c.dir, dir), cluster: c}
+	c.made = append(c.made, n)
+	var err error
+	if m == ours {
+		err = c.makeOurs(n)
+	} else {
+		err = c.makeTheirs(n)
+	}
+	if err != nil {
+		c.t.Fatalf("make %s: %v", n, err)
+	}
+	return n
+}
+
+func (c *cluster) makeOurs(n *node) error {
+	spec := home.Spec{Role: n.role, Name: n.name, Key: key, Master: "127.0.0.1", Bind: "127.0.0.1", Port: c.port, Metrics: "off"}
+	if _, err := home.Init(n.home, spec, false); err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(n.home, "etc/cluster.json"), c.clusterJSON(), 0o640)
+}
+
+func (c *cluster) makeTheirs(n *node) error {
+	cmd := exec.Command(filepath.Join(c.reference, "mkhome"), n.home, n.role, n.name, key, fmt.Sprint(c.port), "127.0.0.1", "wazuh")
+	settings := make([]string, 0, len(c.settings))
+	for path, value := range c.settings {
+		settings = append(settings, path+"="+value)
+	}
+	cmd.Env = append(os.Environ(), "REFERENCE_SET="+strings.Join(settings, " "))
+	if output, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("mkhome: %w: %s", err, output)
+	}
+	return nil
+}
+
+// clusterJSON writes the settings as the file that our nodes read.
+func (c *cluster) clusterJSON() []byte {
+	sections := map[string][]string{}
+	for path, value := range c.settings {
+		part := strings.Split(path, ".")
+		sections[part[1]] = append(sections[part[1]], fmt.Sprintf("%q: %s", part[2], value))
+	}
+	var text []string
+	for section, values := range sections {
+		text = append(text, fmt.Sprintf("%q: {%s}", section, strings.Join(values, ", ")))
+	}
+	return []byte(`{"intervals": {` + strings.Join(text, ", ") + "}}\n")
+}
+
+// explain takes it as right that nodes of a kind write a line.
+func (c *cluster) explain(e ...explanation) { c.known = append(c.known, e...) }
+
+// nodes is all of them, the master first.
+func (c *cluster) nodes() []*node { return append([]*node{c.master}, c.workers...) }
+
+// start starts all nodes, the master first, and waits until all workers are
+// connected.
+func (c *cluster) start() {
+	c.t.Helper()
+	c.startMaster()
+	for _, w := range c.workers {
+		w.start()
+	}
+	for _, w := range c.workers {
+		w.waitFor(0, connected)
+	}
+}
+
+// What both makers' nodes write.
+const (
+	serving   = `INFO: \[Master\] \[Main\] Serving on \('127\.0\.0\.1', \d+\)`
+	connected = `INFO: \[Worker [^\]]+\] \[Main\] Successfully connected to master\.`
+	inStep    = `INFO: \[Worker [^\]]+\] \[Integrity check\] Finished in \d+\.\d{3}s\. Sync not required\.`
+)
+
+// startMaster starts the master and waits until it listens.
+func (c *cluster) startMaster() {
+	c.t.Helper()
+	before := c.master.count(serving)
+	c.master.start()
+	c.master.waitFor(before, serving)
+}
+
+// close ends all nodes and removes their homes; a failed test shows the logs.
+func (c *cluster) close() {
+	for _, n := range slices.Backward(c.made) {
+		n.stop()
+		if c.t.Failed() {
+			c.t.Log(n.tail())
+		}
+	}
+	if c.t.Failed() && os.Getenv("INTEROP_KEEP") != "" {
+		c.t.Log("homes are kept in", c.dir)
+		return
+	}
+	for _, n := range c.made {
+		if err := n.removeHome(); err != nil {
+			c.t.Error(err)
+		}
+	}
+	if err := os.RemoveAll(c.dir); err != nil {
+		c.t.Error(err)
+	}
+}
+
+// freePort finds a port that nobody listens on, below those that the system
+// gives to outgoing connections.
+func freePort(t *testing.T) int {
+	t.Helper()
+	for range 100 {
+		port := 12000 + rand.IntN(20000)
+		if l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port)); err == nil {
+			if err := l.Close(); err != nil {
+				t.Fatal(err)
+			}
+			return port
+		}
+	}
+	t.Fatal("no free port")
+	return 0
+}
