@@ -166,7 +166,7 @@ func TestMaster_AcceptFails(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		w := newWorld(t, nil)
 		w.stop()
-		_ = <-w.served
+		<-w.served
 		w.served <- nil
 		inner, err := w.network.Host("10.0.0.9").Listen("tcp", ":1516")
 		if err != nil {

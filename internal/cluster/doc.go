@@ -20,9 +20,6 @@ type Exchange interface {
 	Offer(s *session.Session, mux *session.Mux) (work func(ctx context.Context))
 }
 
-// roles as they stand in a hello.
-const roleWorker = "worker"
-
 func offerAll(exchanges []Exchange, s *session.Session, mux *session.Mux) []func(context.Context) {
 	var work []func(context.Context)
 	for _, e := range exchanges {

@@ -51,7 +51,7 @@ func option(t *testing.T, conn *net.TCPConn, level, name int) int {
 // Both ends of a connection notice a peer that is gone without a word.
 func TestNetwork_SocketOptions(t *testing.T) {
 	near, far := accepted(t)
-	for name, conn := range map[string]*net.TCPConn{"accepted": near, "dialed": far} {
+	for name, conn := range map[string]*net.TCPConn{"accepted": near, "connected": far} {
 		if option(t, conn, unix.SOL_SOCKET, unix.SO_KEEPALIVE) == 0 {
 			t.Errorf("%s: no keep-alive", name)
 		}
@@ -69,7 +69,7 @@ func TestNetwork_SocketOptions(t *testing.T) {
 
 func TestHostile_Row37_SocketsAreNotInherited(t *testing.T) {
 	near, far := accepted(t)
-	for name, conn := range map[string]*net.TCPConn{"accepted": near, "dialed": far} {
+	for name, conn := range map[string]*net.TCPConn{"accepted": near, "connected": far} {
 		raw, err := conn.SyscallConn()
 		if err != nil {
 			t.Fatal(err)

@@ -84,20 +84,15 @@ func (w *Worker) Run(ctx context.Context) error {
 	pause.InitialInterval = max(w.cfg.Retry/10, 10*time.Millisecond)
 	pause.MaxInterval = w.cfg.Retry * 2 / 3 // half of it is added or taken away
 	pause.Reset()
-	for {
+	for ctx.Err() == nil {
 		began := time.Now()
 		welcome := w.connect(ctx)
-		if ctx.Err() != nil {
-			return nil
-		}
 		if welcome && time.Since(began) >= w.cfg.Retry {
 			pause.Reset()
 		}
 		wait(ctx, min(pause.NextBackOff(), w.cfg.Retry))
-		if ctx.Err() != nil {
-			return nil
-		}
 	}
+	return nil
 }
 
 // attempt is one connection to the master. Its fields are written by a task of

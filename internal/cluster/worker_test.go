@@ -147,7 +147,7 @@ func TestWorker_BackOff(t *testing.T) {
 			defer mu.Unlock()
 			tries = append(tries, time.Now())
 			if address != "master.example:1516" {
-				t.Errorf("dialed %s", address)
+				t.Errorf("a call to %s", address)
 			}
 			return nil, &net.OpError{Op: "dial", Net: network, Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)}
 		}
@@ -261,7 +261,7 @@ func TestWorker_DelayedConnection(t *testing.T) {
 // It stops at once, whatever it is doing.
 func TestWorker_Stops(t *testing.T) {
 	for name, dial := range map[string]faultnet.DialFunc{
-		"dialing": func(ctx context.Context, _, _ string) (net.Conn, error) { <-ctx.Done(); return nil, ctx.Err() },
+		"connecting": func(ctx context.Context, _, _ string) (net.Conn, error) { <-ctx.Done(); return nil, ctx.Err() },
 		"pausing": func(context.Context, string, string) (net.Conn, error) { return nil, syscall.ECONNREFUSED },
 		"waiting for the answer to hello": func(context.Context, string, string) (net.Conn, error) {
 			near, _ := memnet.Pipe()

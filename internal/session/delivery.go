@@ -121,16 +121,14 @@ func (d *Delivery) claim(otherwise error) (*Upload, error) {
 }
 
 // settleLocked decides what the delivery has come to; the first decision
-// counts. It says whether this was it.
-func (d *Delivery) settleLocked(u *Upload, err error) bool {
+// counts.
+func (d *Delivery) settleLocked(u *Upload, err error) {
 	select {
 	case <-d.settled:
-		return false
 	default:
+		d.upload, d.err = u, err
+		close(d.settled)
 	}
-	d.upload, d.err = u, err
-	close(d.settled)
-	return true
 }
 
 // dropLocked ends a delivery and removes a package that nobody has claimed.

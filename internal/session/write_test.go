@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
@@ -18,7 +19,7 @@ import (
 // published is the value of a queue's depth.
 func published(m *metrics.Set, queue string) string {
 	w := httptest.NewRecorder()
-	m.Handler().ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
+	m.Handler().ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/metrics", nil))
 	_, rest, found := strings.Cut(w.Body.String(), `testudo_queue_depth{queue="`+queue+`"} `)
 	if !found {
 		return "nothing"
