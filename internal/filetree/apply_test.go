@@ -4,14 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
-	"testing/iotest"
 
 	"pgregory.net/rapid"
 
@@ -290,84 +288,6 @@ func TestApply_NeverLeavesTheHome(t *testing.T) {
 	}
 }
 
-func TestApply_AcrossFileSystems(t *testing.T) {
-	p := newPair(t)
-	other, err := os.MkdirTemp("/dev/shm", "filetree")
-	if err != nil {
-		t.Skip("no second file system: /dev/shm")
-	}
-	t.Cleanup(func() { os.RemoveAll(other) })
-	p.worker.remove("queue")
-	p.worker.link(other, "queue")
-	p.worker.setWindows(p.to)
-	long := "etc/rules/" + strings.Repeat("n", 255)
-	p.master.write("etc/client.keys", "001", "etc/rules/a", "1", "etc/rules/dir/b", strings.Repeat("x", 3*blockSize), "etc/shared/g/c", "3", long, "4", "etc/lists/was", "5")
-	p.worker.write("etc/rules/a", "old", "etc/rules/extra", "1", "etc/rules/.a.tmp", "left over", "etc/lists/was/dir/x", "1")
-	done := p.converge(t)
-	if done.Created != 5 || done.Updated != 1 || done.Removed != 2 {
-		t.Errorf("%+v", done)
-	}
-	for path, mode := range map[string]fs.FileMode{"etc/client.keys": 0o640, "etc/rules/dir/b": 0o660} {
-		if info, err := os.Stat(p.worker.path(path)); err != nil || info.Mode() != mode {
-			t.Errorf("%s: %v, want %v", path, info.Mode(), mode)
-		}
-	}
-	wantNoTemporary(t, p.worker)
-}
-
-func (h home) setWindows(tree *Tree) { tree.setWindow(0) }
-
-func wantNoTemporary(t *testing.T, h home) {
-	t.Helper()
-	h.must(filepath.WalkDir(h.path("etc"), func(path string, _ fs.DirEntry, err error) error {
-		if strings.HasSuffix(path, ".tmp") {
-			t.Errorf("%s is left", path)
-		}
-		return err
-	}))
-}
-
-func TestApply_AcrossFileSystemsBrokenOff(t *testing.T) {
-	h := newHome(t).write("etc/rules/a", "old")
-	other, err := os.MkdirTemp("/dev/shm", "filetree")
-	if err != nil {
-		t.Skip("no second file system: /dev/shm")
-	}
-	t.Cleanup(func() { os.RemoveAll(other) })
-	h.remove("queue")
-	h.link(other, "queue")
-	tree := h.open()
-	contents := map[string]string{}
-	var d manifest.Difference
-	for i := range 10 {
-		path := fmt.Sprint("etc/rules/", i)
-		contents[path] = fmt.Sprint(i)
-		d.Missing = append(d.Missing, manifest.Entry{Path: path, ItemKey: "etc/rules/", Digest: manifest.DigestOf([]byte(contents[path]))})
-	}
-	for after := 1; ; after++ {
-		stage := putAll(t, tree, d.Missing, contents)
-		ctx, cancel := context.WithCancel(context.Background())
-		n := 0
-		done, err := stage.Apply(counting{ctx, func() {
-			if n++; n == after {
-				cancel()
-			}
-		}}, d)
-		cancel()
-		h.must(stage.Close())
-		wantNoTemporary(t, h)
-		if done.Created == 10 {
-			break // too late
-		}
-		if !errors.Is(err, context.Canceled) || done.Created != 0 || after > 100 {
-			t.Fatalf("%+v %v", done, err)
-		}
-	}
-	if h.content("etc/rules/a") != "old" || h.content("etc/rules/9") != "9" {
-		t.Error("contents")
-	}
-}
-
 func TestApply_EndsWithItsContext(t *testing.T) {
 	h := newHome(t).write("etc/rules/extra", "1")
 	tree := h.open()
@@ -384,102 +304,6 @@ func TestApply_EndsWithItsContext(t *testing.T) {
 	})
 	if !errors.Is(err, context.Canceled) || done.Created+done.Removed != 0 || h.exists("etc/rules/a") || !h.exists("etc/rules/extra") {
 		t.Errorf("%+v %v", done, err)
-	}
-}
-
-// A device that is full leaves the old files, says so, and is no error when it
-// has room again.
-func TestApply_FullDisk(t *testing.T) {
-	p := newPair(t)
-	p.master.write("etc/rules/a", strings.Repeat("a", 300<<10), "etc/rules/b", strings.Repeat("b", 300<<10), "etc/rules/c", "small")
-	p.worker.write("etc/rules/c", "old")
-	if err := syscall.Mount("testudo", p.worker.path("etc/rules"), "tmpfs", 0, "size=512k"); err != nil {
-		t.Skip("no small file system: mount: " + err.Error())
-	}
-	t.Cleanup(func() { p.worker.must(syscall.Unmount(p.worker.path("etc/rules"), 0)) })
-	p.worker.write("etc/rules/c", "old")
-	p.to.setWindow(0)
-	done := p.sync(t)
-	wantProblems(t, done.Problems, "etc/rules/b: no space left on device")
-	if done.Created != 1 || done.Updated != 1 || p.worker.content("etc/rules/c") != "small" {
-		t.Errorf("%+v", done)
-	}
-	wantNoTemporary(t, p.worker)
-	p.worker.must(syscall.Mount("testudo", p.worker.path("etc/rules"), "tmpfs", syscall.MS_REMOUNT, "size=2m"))
-	p.converge(t)
-}
-
-func TestStage_Put(t *testing.T) {
-	h := newHome(t)
-	stage, err := h.open().NewStage("queue/cluster/w1/x")
-	h.must(err)
-	defer stage.Close()
-	if _, err := h.open().NewStage("queue/cluster/w1/x"); !errors.Is(err, fs.ErrExist) {
-		t.Errorf("the same stage again: %v", err)
-	}
-	var pe *manifest.PathError
-	if _, err := stage.Put("../../x", iotest.ErrReader(errors.New("read"))); !errors.As(err, &pe) {
-		t.Errorf("a path that is not synchronised: %v", err)
-	}
-	broken := errors.New("connection reset")
-	for name, end := range map[string]error{"broken": broken, "cut": io.ErrUnexpectedEOF} {
-		r := io.MultiReader(strings.NewReader(strings.Repeat("x", blockSize+5)), iotest.ErrReader(end))
-		if n, err := stage.Put("etc/rules/a", r); !errors.Is(err, end) || n != blockSize+5 {
-			t.Errorf("%s: %d %v", name, n, err)
-		}
-	}
-	if _, err := stage.Put("etc/rules/a", neverEnding{}); !errors.Is(err, io.ErrNoProgress) {
-		t.Errorf("a reader that gives nothing: %v", err)
-	}
-	for _, content := range []string{"first", "second", strings.Repeat("z", 2*blockSize)} {
-		r := iotest.OneByteReader(strings.NewReader(content))
-		if n, err := stage.Put("etc/rules/a", r); n != int64(len(content)) || err != nil {
-			t.Errorf("%d %v", n, err)
-		}
-		if m := stage.members["etc/rules/a"]; m.digest != manifest.DigestOf([]byte(content)) {
-			t.Error("wrong digest")
-		}
-	}
-	left, err := os.ReadDir(h.path("queue/cluster/w1/x"))
-	h.must(err)
-	if len(left) != 1 {
-		t.Errorf("%d files in the stage", len(left))
-	}
-	h.must(stage.Close())
-	if h.exists("queue/cluster/w1/x") {
-		t.Error("the stage is left")
-	}
-}
-
-type neverEnding struct{}
-
-func (neverEnding) Read([]byte) (int, error) { return 0, nil }
-
-func TestCleanTemporary(t *testing.T) {
-	h := newHome(t).write(
-		"etc/rules/.a.xml.tmp", "1", "etc/rules/dir/.b.tmp", "1", "etc/.client.keys.tmp", "1", "var/multigroups/g/.merged.mg.tmp", "1",
-		"etc/.other.tmp", "stays", "etc/rules/a.tmp", "stays", "etc/rules/.tmp", "stays", "etc/rules/.hidden", "stays",
-		"etc/sub/.client.keys.tmp", "stays", "var/multigroups/g/.other.tmp", "stays", "etc/rules/.a.swp.tmp", "stays", "queue/.a.tmp", "stays",
-	)
-	h.must(os.Mkdir(h.path("etc/rules/.dir.tmp"), 0o770))
-	h.remove("etc/lists")
-	n, err := h.open().CleanTemporary(context.Background())
-	if n != 4 || err != nil {
-		t.Errorf("removed %d, %v", n, err)
-	}
-	for path, want := range map[string]bool{
-		"etc/rules/.a.xml.tmp": false, "etc/rules/dir/.b.tmp": false, "etc/.client.keys.tmp": false, "var/multigroups/g/.merged.mg.tmp": false,
-		"etc/.other.tmp": true, "etc/rules/a.tmp": true, "etc/rules/.tmp": true, "etc/rules/.hidden": true, "etc/sub/.client.keys.tmp": true,
-		"var/multigroups/g/.other.tmp": true, "etc/rules/.a.swp.tmp": true, "queue/.a.tmp": true, "etc/rules/.dir.tmp": true,
-	} {
-		if h.exists(path) != want {
-			t.Errorf("%s: exists %v", path, !want)
-		}
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	cancel()
-	if _, err := h.open().CleanTemporary(ctx); !errors.Is(err, context.Canceled) {
-		t.Errorf("got %v", err)
 	}
 }
 

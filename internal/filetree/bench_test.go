@@ -150,7 +150,7 @@ func firstSync(n int) (manifest.Difference, map[string]string) {
 	contents := map[string]string{}
 	for i := range n {
 		path := fmt.Sprintf("etc/shared/group%02d/file%05d.conf", i/200, i)
-		contents[path] = strings.Repeat(fmt.Sprintf("%08x", i*2654435761%(1<<32)), 256)
+		contents[path] = strings.Repeat(fmt.Sprintf("%08x", uint32(i)*2654435761), 256)
 		d.Missing = append(d.Missing, manifest.Entry{
 			Path: path, ItemKey: "etc/shared/", Digest: manifest.DigestOf([]byte(contents[path])),
 		})

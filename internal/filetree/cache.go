@@ -39,20 +39,37 @@ func (t *Tree) loadCache() map[stamp]manifest.Digest {
 	if t.opts.CacheFile == "" {
 		return nil
 	}
-	f, err := os.Open(filepath.Join(t.home, t.opts.CacheFile))
-	if err != nil {
-		if !errors.Is(err, fs.ErrNotExist) {
-			t.log.Warn("Digest cache not readable, every file is hashed anew.", "file", t.opts.CacheFile, "error", err)
-		}
-		return nil
-	}
-	defer f.Close()
-	known, err := readCache(f)
-	if err != nil {
+	known, err := t.readCacheFile()
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		t.log.Warn("Digest cache not usable, every file is hashed anew.", "file", t.opts.CacheFile, "error", err)
-		return nil
 	}
 	return known
+}
+
+func (t *Tree) readCacheFile() (map[stamp]manifest.Digest, error) {
+	dir, name, err := t.cacheDir()
+	if err != nil {
+		return nil, err
+	}
+	defer dir.Close()
+	// A crash may have left it.
+	if err := dir.Remove(temporaryName(name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	f, err := dir.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return readCache(f)
+}
+
+// cacheDir opens the directory of the cache file, which may be reached through
+// links: its name comes from no peer.
+func (t *Tree) cacheDir() (dir *os.Root, name string, err error) {
+	path := filepath.Join(t.home, t.opts.CacheFile)
+	dir, err = os.OpenRoot(filepath.Dir(path))
+	return dir, filepath.Base(path), err
 }
 
 // saveCache writes the settled digests. A failure is told once: without the
@@ -72,18 +89,22 @@ func (t *Tree) saveCache() {
 // replaceCache writes the cache beside its place and renames it. It is not made
 // durable: a damaged one is noticed by its checksum.
 func (t *Tree) replaceCache() error {
-	name := filepath.Join(t.home, t.opts.CacheFile)
-	temporary := filepath.Join(filepath.Dir(name), "."+filepath.Base(name)+".tmp")
-	f, err := os.OpenFile(temporary, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, cacheMode)
+	dir, name, err := t.cacheDir()
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	temporary := temporaryName(name)
+	f, err := dir.OpenFile(temporary, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, cacheMode)
 	if err != nil {
 		return err
 	}
 	err = errors.Join(writeCache(f, t.settledFiles()), t.own(int(f.Fd())), f.Close())
 	if err == nil {
-		err = os.Rename(temporary, name)
+		err = dir.Rename(temporary, name)
 	}
 	if err != nil {
-		return errors.Join(err, os.Remove(temporary))
+		return errors.Join(err, dir.Remove(temporary))
 	}
 	return nil
 }
@@ -155,7 +176,7 @@ func readCache(r io.Reader) (map[stamp]manifest.Digest, error) {
 	if _, err := io.ReadFull(in, sum[:]); err != nil || sum != want {
 		return nil, errCache
 	}
-	if _, err := in.ReadByte(); err != io.EOF {
+	if _, err := in.ReadByte(); !errors.Is(err, io.EOF) {
 		return nil, errCache
 	}
 	return known, nil

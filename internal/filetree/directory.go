@@ -69,19 +69,19 @@ type walker struct {
 func (w *walker) walkRoot(d *directory) error {
 	fd, err := openat(int(w.dir.Fd()), d.path, openDirFlags&^unix.O_NOFOLLOW, 0)
 	if err != nil {
-		return w.noDirectory(d, err)
+		w.noDirectory(d, err)
+		return nil
 	}
 	return w.walk(fd, d, 0)
 }
 
 // noDirectory takes note that a directory cannot be read. One that is not there
 // is simply empty.
-func (w *walker) noDirectory(d *directory, err error) error {
+func (w *walker) noDirectory(d *directory, err error) {
 	w.dirty = d.clear() || w.dirty
 	if !errors.Is(err, unix.ENOENT) {
 		w.out.Directories = append(w.out.Directories, Problem{Path: d.path, Err: err})
 	}
-	return nil
 }
 
 // walk scans an open directory, which it closes, and those below. It returns an
@@ -90,13 +90,15 @@ func (w *walker) walk(fd int, d *directory, depth int) error {
 	handle := newHandle(fd)
 	defer handle.release()
 	if depth > maxDepth {
-		return w.noDirectory(d, ErrTooDeep)
+		w.noDirectory(d, ErrTooDeep)
+		return nil
 	}
 	if err := w.pool.ctx.Err(); err != nil {
 		return err
 	}
 	if err := w.files(handle, d); err != nil {
-		return w.noDirectory(d, err)
+		w.noDirectory(d, err)
+		return nil
 	}
 	w.out.Unreadable = append(w.out.Unreadable, d.unnameable...)
 	for _, sub := range d.dirs {
@@ -159,7 +161,7 @@ func (w *walker) list(dir *handle, d *directory) (complete bool, err error) {
 	complete = true
 	d.files, d.dirs, d.unnameable = make([]file, 0, len(names)), nil, nil
 	for _, name := range names {
-		accepted := w.Tree.opts.Items.Accepts(w.item, name)
+		accepted := w.opts.Items.Accepts(w.item, name)
 		if !accepted && !w.item.Recursive {
 			continue
 		}
@@ -198,7 +200,7 @@ func (w *walker) cannotTravel(d *directory, name string) bool {
 
 // ownsFile tells whether a file below nested items belongs to this item.
 func (w *walker) ownsFile(d *directory, name string) bool {
-	owner, err := w.Tree.opts.Items.Match(d.path + "/" + name)
+	owner, err := w.opts.Items.Match(d.path + "/" + name)
 	return err == nil && owner.Key == w.item.Key
 }
 

@@ -150,7 +150,7 @@ func (r *reading) read(ctx context.Context, t *Tree, fd int, j *job) (same bool,
 		if n == 0 {
 			break
 		}
-		r.hasher.Write(r.block[:n])
+		_, _ = r.hasher.Write(r.block[:n])
 		j.bytes += int64(n)
 		left -= int64(n)
 	}

@@ -107,13 +107,15 @@ func (h home) open(change ...func(*Options)) *Tree {
 	return tree
 }
 
+func stampDev[T int32 | uint64](dev T) uint64 { return uint64(dev) }
+
 // setWindow makes every file system one whose times tell changes so far apart.
 func (t *Tree) setWindow(d time.Duration) {
 	t.windows.byDev = map[uint64]time.Duration{}
 	for _, dir := range []string{".", "etc", "etc/rules", "etc/lists", "queue"} {
 		var st syscall.Stat_t
 		if syscall.Stat(filepath.Join(t.home, dir), &st) == nil {
-			t.windows.byDev[uint64(st.Dev)] = d
+			t.windows.byDev[stampDev(st.Dev)] = d
 		}
 	}
 }
@@ -193,7 +195,7 @@ func unprivileged(h home) {
 func manyFiles(h home, n int) {
 	for i := range n {
 		name := fmt.Sprintf("etc/shared/group%02d/file%05d.conf", i%50, i)
-		h.write(name, strings.Repeat(fmt.Sprintf("%08x", i*2654435761), 256))
+		h.write(name, strings.Repeat(fmt.Sprintf("%08x", uint32(i)*2654435761), 256))
 	}
 }
 
@@ -204,4 +206,14 @@ func cpuTime(t testing.TB) time.Duration {
 		t.Fatal(err)
 	}
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+func wantNoTemporary(t *testing.T, h home) {
+	t.Helper()
+	h.must(filepath.WalkDir(h.path("etc"), func(path string, _ fs.DirEntry, err error) error {
+		if strings.HasSuffix(path, ".tmp") {
+			t.Errorf("%s is left", path)
+		}
+		return err
+	}))
 }

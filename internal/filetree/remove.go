@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"testudo/internal/atomicfile"
 	"testudo/internal/manifest"
 )
 
@@ -109,7 +110,8 @@ func temporaryName(name string) string {
 
 // CleanTemporary removes the files that an interrupted Apply (of ours or of the
 // original) left beside their places: .NAME.tmp, where NAME could be a
-// synchronised file. No Apply may be running. It returns how many it removed.
+// synchronised file, and what an interrupted atomicfile.Write left there. Neither
+// may be running. It returns how many it removed.
 func (t *Tree) CleanTemporary(ctx context.Context) (int, error) {
 	removed := 0
 	var failed []error
@@ -145,6 +147,9 @@ func (t *Tree) CleanTemporary(ctx context.Context) (int, error) {
 }
 
 func (t *Tree) isTemporary(item manifest.Item, name string) bool {
+	if atomicfile.IsTemporary(name) {
+		return true
+	}
 	inner, dot := strings.CutPrefix(name, ".")
 	inner, tmp := strings.CutSuffix(inner, ".tmp")
 	return dot && tmp && inner != "" && t.opts.Items.Accepts(item, inner)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -20,7 +21,8 @@ const dirMode = 0o770
 // places. One goroutine at a time may use it.
 type Stage struct {
 	tree    *Tree
-	path    string
+	parent  *os.Root // the directory that it is in
+	name    string
 	dir     *os.File
 	members map[string]*member
 	count   int
@@ -38,29 +40,56 @@ type member struct {
 // above it where they are missing), which must not exist yet. dir is the
 // caller's own choice, never a peer's: links above it are followed.
 func (t *Tree) NewStage(dir string) (*Stage, error) {
-	path := filepath.Join(t.home, dir)
-	f, err := t.makeStage(path)
-	if err != nil {
-		return nil, fmt.Errorf("making the stage %s: %w", dir, err)
+	s := &Stage{tree: t, name: filepath.Base(dir), members: map[string]*member{}}
+	err := fs.ErrInvalid
+	if filepath.IsLocal(dir) {
+		err = s.open(filepath.Join(t.home, filepath.Dir(dir)))
 	}
-	return &Stage{tree: t, path: path, dir: f, members: map[string]*member{}}, nil
+	if err != nil {
+		return nil, fmt.Errorf("making the stage %q: %w", dir, err)
+	}
+	return s, nil
 }
 
-func (t *Tree) makeStage(path string) (*os.File, error) {
-	if err := os.MkdirAll(filepath.Dir(path), dirMode); err != nil {
-		return nil, err
-	}
-	if err := os.Mkdir(path, dirMode); err != nil {
-		return nil, err
-	}
-	f, err := os.Open(path)
+// open makes the stage in the directory parent. When it fails it leaves nothing
+// open.
+func (s *Stage) open(parent string) error {
+	root, err := openOrMake(parent)
 	if err != nil {
-		return nil, errors.Join(err, os.Remove(path))
+		return err
 	}
-	if err := t.finishDir(int(f.Fd())); err != nil {
-		return nil, errors.Join(err, f.Close(), os.Remove(path))
+	if err := root.Mkdir(s.name, dirMode); err != nil {
+		return errors.Join(err, root.Close())
 	}
-	return f, nil
+	f, err := root.Open(s.name)
+	if err == nil {
+		if err = s.tree.finishDir(int(f.Fd())); err != nil {
+			err = errors.Join(err, f.Close())
+		}
+	}
+	if err != nil {
+		return errors.Join(err, root.Remove(s.name), root.Close())
+	}
+	s.parent, s.dir = root, f
+	return nil
+}
+
+// openOrMake opens a directory, made first, with those above it, where they are
+// missing.
+func openOrMake(dir string) (*os.Root, error) {
+	root, err := os.OpenRoot(dir)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return root, err
+	}
+	above, err := openOrMake(filepath.Dir(dir))
+	if err != nil {
+		return nil, err
+	}
+	defer above.Close()
+	if err := above.Mkdir(filepath.Base(dir), dirMode); err != nil && !errors.Is(err, fs.ErrExist) {
+		return nil, err
+	}
+	return above.OpenRoot(filepath.Base(dir))
 }
 
 // finishDir gives a new directory its mode, whatever the process's mask, and its
@@ -134,12 +163,12 @@ func (s *Stage) copy(m *member, fd int, r io.Reader) (n int64, err error) {
 	block.hasher.Reset()
 	for {
 		filled, err := fill(r, block.block)
-		block.hasher.Write(block.block[:filled])
+		_, _ = block.hasher.Write(block.block[:filled])
 		if werr := writeAll(fd, block.block[:filled]); werr != nil {
 			return n, fmt.Errorf("writing: %w", werr)
 		}
 		n += int64(filled)
-		if err == io.EOF {
+		if err == io.EOF { //nolint:errorlint // an EOF inside another error is no end
 			m.digest = block.hasher.Digest()
 			return n, nil
 		}
@@ -171,9 +200,9 @@ func (s *Stage) remove(m *member) error {
 
 // Close removes the stage and what is left in it.
 func (s *Stage) Close() error {
-	err := errors.Join(s.dir.Close(), os.RemoveAll(s.path))
+	err := errors.Join(s.dir.Close(), s.parent.RemoveAll(s.name), s.parent.Close())
 	if err != nil {
-		return fmt.Errorf("removing the stage: %w", err)
+		return fmt.Errorf("removing the stage %q: %w", s.name, err)
 	}
 	return nil
 }

@@ -25,7 +25,8 @@ type stamp struct {
 
 func stampOf(st *unix.Stat_t) stamp {
 	return stamp{
-		dev: uint64(st.Dev), ino: st.Ino, size: st.Size,
+		dev: uint64(st.Dev), //nolint:unconvert // not on every system
+		ino: st.Ino, size: st.Size,
 		mtime: st.Mtim.Nano(), ctime: st.Ctim.Nano(),
 	}
 }

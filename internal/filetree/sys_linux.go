@@ -38,7 +38,7 @@ func remoteFileSystem(fd int) bool {
 	if err := retry(func() error { return unix.Fstatfs(fd, &st) }); err != nil {
 		return true
 	}
-	switch int64(st.Type) {
+	switch int64(st.Type) { //nolint:unconvert // not on every machine
 	case unix.NFS_SUPER_MAGIC, unix.SMB_SUPER_MAGIC, unix.CIFS_SUPER_MAGIC, unix.SMB2_SUPER_MAGIC,
 		unix.FUSE_SUPER_MAGIC, unix.V9FS_MAGIC, unix.CEPH_SUPER_MAGIC, unix.AFS_SUPER_MAGIC,
 		unix.MSDOS_SUPER_MAGIC, unix.OCFS2_SUPER_MAGIC:

@@ -104,7 +104,7 @@ func (m *Manifest) computeSum() Digest {
 		buf = binary.AppendUvarint(buf, uint64(len(e.ItemKey)))
 		buf = append(buf, e.ItemKey...)
 		buf = append(buf, e.Digest[:]...)
-		h.Write(buf)
+		_, _ = h.Write(buf)
 	}
 	return h.Digest()
 }

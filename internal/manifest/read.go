@@ -132,7 +132,7 @@ const (
 func (p *reader) entry(e *Entry) error {
 	seen := 0
 	err := p.object(maxText, func(key []byte) (err error) {
-		bit := 0
+		var bit int
 		switch string(key) {
 		case "mod_time":
 			bit = seenModTime
