@@ -29,7 +29,7 @@ import (
 // TestMain is the node as well: called as "testudo" this binary is that
 // program.
 func TestMain(m *testing.M) {
-	if os.Args[0] == "testudo" {
+	if filepath.Base(os.Args[0]) == "testudo" {
 		os.Exit(cli.Main(os.Args, cli.Streams{Out: os.Stdout, Err: os.Stderr}))
 	}
 	goleak.VerifyTestMain(m)
