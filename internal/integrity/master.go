@@ -7,7 +7,9 @@ import (
 	"log/slog"
 	"maps"
 	"os"
+	"path"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -248,12 +250,22 @@ func (c *checking) compare(ctx context.Context, u *session.Upload, g *generation
 		return manifest.Difference{}, 0, err
 	}
 	for _, e := range theirs.Entries() {
-		if err := c.m.cfg.Items.Check(e); err != nil {
+		if err := c.m.cfg.Items.Check(e); err != nil && !isOddlyNamed(c.m.cfg.Items, e) {
 			return manifest.Difference{}, 0, err
 		}
 	}
 	diff := manifest.Compare(g.manifest, theirs).SpareItems(c.m.cfg.Items)
 	return g.spare(diff), theirs.Len(), nil
+}
+
+// isOddlyNamed says whether an entry that cannot stand in our tree is a file of
+// a synchronised directory all the same, with a control character in its name.
+// To a 4.7.5 worker it is a file like any other; we never have it, so the worker
+// is told to remove it, and its other files do not wait for that.
+func isOddlyNamed(items manifest.Items, e manifest.Entry) bool {
+	item, known := items.Lookup(e.ItemKey)
+	return known && item.Recursive && strings.HasPrefix(e.Path, item.Key) && path.Clean(e.Path) == e.Path &&
+		manifest.CheckPath(e.Path) != nil
 }
 
 // digest answers a Testudo worker's question whether its tree is the master's:
