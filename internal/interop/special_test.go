@@ -3,6 +3,7 @@ package interop
 import (
 	"encoding/json"
 	"os/exec"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -118,30 +119,53 @@ func (c *cluster) failedState(file, node, reason string) string {
 	return "testudo files does not show that " + file + " is " + reason + ": " + string(output)
 }
 
-// Names that a package or a log has no place for are a matter of their file
-// alone: everything else goes on.
+// Names that we do not have are a matter of their file alone: everything else
+// goes on, and a master of either maker removes them from the other's workers.
 func TestNamesThatDoNotTravel(t *testing.T) {
-	each(t, func(t *testing.T, p plan) {
-		c := newCluster(t, p)
-		c.start()
-		c.waitInStep()
-		w := c.workers[0]
-		for _, name := range []string{"line\nend", "tab\tstop", "bell\a", "not \xff utf-8"} {
-			w.write(lists+name, "a worker's own")
-		}
-		c.master.write(rules, "<group name=\"beside them\"/>\n")
-		wait(t, patience, func() string {
-			if want, got := c.master.read(rules), w.read(rules); want != got {
-				return "the rule does not arrive" + w.tail() + c.master.tail()
+	each(t, testNamesThatDoNotTravel, theirsUnderOurs, oursUnderTheirs)
+}
+
+func testNamesThatDoNotTravel(t *testing.T, p plan) {
+	c := newCluster(t, p)
+	names := `(line|tab|bell|not |their)`
+	c.explain(
+		explanation{"our worker", `Can't read metadata from file etc/lists/` + names, "it says why a file of its own is left alone"},
+		explanation{"our worker", `Error processing missing file 'etc/lists/their`, "it does not take a file of such a name"},
+	)
+	c.start()
+	c.waitInStep()
+	w := c.workers[0]
+	own := []string{"line\nend", "tab\tstop", "bell\a", "not \xff utf-8"}
+	for _, name := range own {
+		w.write(lists+name, "a worker's own")
+	}
+	if c.master.maker == theirs {
+		c.master.write(lists+"their\ttab", "a master's own")
+	}
+	c.master.write(rules, "<group name=\"beside them\"/>\n")
+	c.master.write(lists+"beside", "them\n")
+	wait(t, patience, func() string {
+		for _, path := range []string{rules, lists + "beside"} {
+			if w.read(path) != c.master.read(path) {
+				return path + " does not arrive" + w.tail() + c.master.tail()
 			}
-			return ""
-		})
-		for _, path := range w.files() {
-			if strings.ContainsAny(path, "\n\t\a\xff") {
-				w.remove(path)
-			}
 		}
-		c.waitInStep()
-		c.verify()
-	}, theirsUnderOurs, oursUnderTheirs)
+		return ""
+	})
+	for _, name := range own {
+		path := lists + name
+		// A name that is no text cannot be told to a worker by ours.
+		if w.maker == theirs && !strings.Contains(name, "\xff") {
+			wait(t, patience, func() string {
+				if w.has(path) {
+					return strconv.Quote(path) + " is still there"
+				}
+				return ""
+			})
+		}
+		w.remove(path)
+	}
+	c.master.remove(lists + "their\ttab")
+	c.waitInStep()
+	c.verify()
 }
