@@ -104,10 +104,9 @@ func Integrity(ctx context.Context, o Options) (*Report, error) {
 	return r, nil
 }
 
-// clusterJSON sets the intervals; the scan of the master follows them.
+// clusterJSON sets the workers' interval; all else is as installed.
 func clusterJSON(interval time.Duration) string {
-	s := max(1, int(interval.Seconds()))
-	return fmt.Sprintf(`{"intervals": {"worker": {"sync_integrity": %d}, "master": {"recalculate_integrity": %d}}}`, s, s)
+	return fmt.Sprintf(`{"intervals": {"worker": {"sync_integrity": %d}}}`, int(interval.Seconds()))
 }
 
 func oneRun(ctx context.Context, o Options, m *measured) (err error) {

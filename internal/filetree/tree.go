@@ -19,6 +19,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -108,6 +109,9 @@ type Tree struct {
 	// known are digests by the state of their files, from the cache file and
 	// from Apply, until the next complete scan.
 	known map[stamp]manifest.Digest
+
+	watched atomic.Bool  // all directories are being watched
+	heard   atomic.Int64 // when the watch last told of something, unix nanoseconds
 }
 
 // itemRoot is an item and what its directory held at the last scan.

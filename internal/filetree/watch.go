@@ -33,7 +33,16 @@ func (t *Tree) Watch(ctx context.Context, changed chan<- struct{}) error {
 	}
 	w.addRoots()
 	w.run(ctx, changed)
+	t.watched.Store(false)
 	return w.notify.Close()
+}
+
+// Quiet tells whether all synchronised directories are being watched and
+// nothing has been heard of them since a moment. It is a hint: what has just
+// happened may not have been heard of yet, and of the targets of links nothing
+// is heard at all.
+func (t *Tree) Quiet(since time.Time) bool {
+	return t.watched.Load() && t.heard.Load() < since.UnixNano()
 }
 
 func tell(changed chan<- struct{}) {
@@ -63,6 +72,7 @@ func (w *watch) run(ctx context.Context, changed chan<- struct{}) {
 	<-timer.C
 	waiting := false
 	start := func() {
+		w.heard.Store(time.Now().UnixNano())
 		if !waiting {
 			waiting = true
 			timer.Reset(gather)
@@ -155,6 +165,7 @@ func (w *watch) addRoots() {
 			w.add(dir)
 		}
 	}
+	w.watched.Store(!w.failed)
 }
 
 // addBelow watches a directory and all below it, if it belongs to a recursive
@@ -194,4 +205,5 @@ func (w *watch) fail(rel string, err error) {
 		w.log.Warn("A synchronised directory is not watched, its changes are found by the periodic scan.", "directory", rel, "error", err)
 	}
 	w.failed = true
+	w.watched.Store(false)
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"syscall"
@@ -197,4 +198,46 @@ func newWatchOf(t *testing.T, h home) *watch {
 	w, err := tree.newWatch()
 	h.must(err)
 	return w
+}
+
+func TestWatch_QuietUntilSomethingIsHeard(t *testing.T) {
+	home := t.TempDir()
+	if err := os.MkdirAll(filepath.Join(home, "etc/rules"), 0o770); err != nil {
+		t.Fatal(err)
+	}
+	tree, err := Open(home, Options{Items: manifest.DefaultItems(), UID: -1, GID: -1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tree.Close()
+	if tree.Quiet(time.Now()) {
+		t.Error("quiet, but nobody watches")
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	changed := make(chan struct{}, 1)
+	go func() { ended <- tree.Watch(ctx, changed) }()
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	before := time.Now()
+	for !tree.Quiet(before) {
+		<-tick.C
+	}
+	if err := os.WriteFile(filepath.Join(home, "etc/rules/a.xml"), []byte("a"), 0o660); err != nil {
+		t.Fatal(err)
+	}
+	<-changed
+	if tree.Quiet(before) {
+		t.Error("quiet, but a file was written")
+	}
+	if !tree.Quiet(time.Now()) {
+		t.Error("not quiet, but nothing happened since")
+	}
+	cancel()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	if tree.Quiet(time.Now()) {
+		t.Error("quiet, but nobody watches any more")
+	}
 }

@@ -41,6 +41,7 @@ const (
 type Tree interface {
 	Scan(ctx context.Context) (*filetree.Scan, error)
 	Watch(ctx context.Context, changed chan<- struct{}) error
+	Quiet(since time.Time) bool
 	OpenFile(path string) (*os.File, fs.FileInfo, error)
 	NewStage(dir string) (*filetree.Stage, error)
 }

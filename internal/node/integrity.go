@@ -21,7 +21,7 @@ func integrityWorker(n *Node) *integrity.Worker {
 	com, set := n.cfg.Intervals.Communication, n.cfg.Testudo
 	return integrity.NewWorker(integrity.WorkerConfig{
 		Node: n.cfg.Cluster.NodeName, Items: n.cfg.Items,
-		Interval: n.cfg.Intervals.Worker.SyncIntegrity, ReceiveTimeout: com.TimeoutReceivingFile, Level: com.CompressLevel,
+		Interval: n.cfg.Intervals.Worker.SyncIntegrity, Rescan: n.cfg.Intervals.Master.RecalculateIntegrity, ReceiveTimeout: com.TimeoutReceivingFile, Level: com.CompressLevel,
 		Watch: set.Integrity.Watch,
 		Package: bundle.Limits{
 			Members: set.Limits.ManifestFiles + 1, MemberBytes: int64(set.Limits.BundleBytes), TotalBytes: int64(set.Limits.BundleBytes),
