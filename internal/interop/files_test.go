@@ -23,7 +23,7 @@ func noise(seed uint64, size int) string {
 	return string(b)
 }
 
-// Every way in which a file can change, one after the other in one cluster.
+// Many ways in which files can change, one after the other in one cluster.
 func TestFiles(t *testing.T) {
 	each(t, testFiles, mixedUnder(theirs), mixedUnder(ours))
 }
@@ -32,17 +32,39 @@ func testFiles(t *testing.T, p plan) {
 	c := newCluster(t, p)
 	c.start()
 	c.waitInStep()
-	m := c.master
-	// A real node takes such a file from a real one for a bundle of others.
-	merged := "x.merged"
-	if p.master == theirs && slices.Contains(p.workers, theirs) {
-		merged = "x.merge"
+	for _, step := range slices.Concat(fewFiles(c), oddNames(c), manyFiles(c.master)) {
+		step.do()
+		c.waitEqual()
+		t.Log("in step after:", step.name)
 	}
-	// The steps build on one another; a name says what the one before left.
-	steps := []struct {
-		name string
-		do   func()
-	}{
+	for _, w := range c.workers {
+		gone := []string{shared + "web"}
+		if w.maker == ours { // a real worker leaves directories of directories
+			gone = append(gone, shared+"deep", shared+"thousand")
+		}
+		for _, path := range gone {
+			if w.has(path) {
+				t.Errorf("%s still has the directory %s", w, path)
+			}
+		}
+	}
+	c.master.remove(shared + "default/x.tmp") // not left behind by anybody
+	c.explain(explanation{
+		who: "our master", line: `Changes are held back from all workers: |Held back files are accepted by the operator`,
+		why: "a thousand of its files have gone at once, which an operator has to confirm",
+	})
+	c.verify()
+}
+
+// step is one change and its name. Steps build on one another.
+type step struct {
+	name string
+	do   func()
+}
+
+func fewFiles(c *cluster) []step {
+	m := c.master
+	return []step{
 		{"create", func() {
 			m.write("etc/rules/new_rules.xml", "<group/>\n")
 			m.write(shared+"web/agent.conf", "<agent_config/>\n")
@@ -70,6 +92,17 @@ func testFiles(t *testing.T, p plan) {
 		{"delete", func() { m.remove("etc/rules/new_rules.xml") }},
 		{"delete a group", func() { m.remove(shared + "web") }},
 		{"delete a group of many levels", func() { m.remove(shared + "deep") }},
+	}
+}
+
+func oddNames(c *cluster) []step {
+	m := c.master
+	// A real node takes such a file from a real one for a bundle of others.
+	merged := "x.merged"
+	if m.maker == theirs && slices.ContainsFunc(c.workers, func(w *node) bool { return w.maker == theirs }) {
+		merged = "x.merge"
+	}
+	return []step{
 		{"unusual names", func() {
 			for _, name := range []string{
 				"grüße-日本-🐢.xml", "two words.xml", " ", "-x", "a'b\"c\\d", "%s%d", "{}[]", merged, ".hidden",
@@ -90,6 +123,11 @@ func testFiles(t *testing.T, p plan) {
 			m.write(shared+"default/x.tmp", "x")
 			m.write(lists+"one more", "x")
 		}},
+	}
+}
+
+func manyFiles(m *node) []step {
+	return []step{
 		{"1,000 files", func() {
 			for i := range 1000 {
 				m.write(fmt.Sprintf("%sthousand/%03d/%d", shared, i/50, i), strings.Repeat(fmt.Sprintf("line of %d\n", i), i%40))
@@ -108,28 +146,6 @@ func testFiles(t *testing.T, p plan) {
 		{"20 MiB change", func() { m.write(lists+"large", noise(2, 20<<20)) }},
 		{"20 MiB go", func() { m.remove(lists + "large") }},
 	}
-	for _, step := range steps {
-		step.do()
-		c.waitEqual()
-		t.Log("in step after:", step.name)
-	}
-	for _, w := range c.workers {
-		gone := []string{shared + "web"}
-		if w.maker == ours { // a real worker leaves directories of directories
-			gone = append(gone, shared+"deep", shared+"thousand")
-		}
-		for _, path := range gone {
-			if w.has(path) {
-				t.Errorf("%s still has the directory %s", w, path)
-			}
-		}
-	}
-	m.remove(shared + "default/x.tmp") // not left behind by anybody
-	c.explain(explanation{
-		who: "our master", line: `Changes are held back from all workers: |Held back files are accepted by the operator`,
-		why: "a thousand of its files have gone at once, which an operator has to confirm",
-	})
-	c.verify()
 }
 
 // acceptShrink is the operator's word that so many files were meant to go. Only
