@@ -22,7 +22,8 @@ import (
 // and fails the test when they are not within limit.
 func (c *Cluster) WaitEqual(limit time.Duration) {
 	c.T.Helper()
-	c.Wait(limit, func() string {
+	// Trees are read less often: a bubble's time is cheap, hashing is not.
+	c.poll(limit, 500*time.Millisecond, func() string {
 		want := c.manifest(MasterName)
 		for name := range c.nodes {
 			if d := manifest.Compare(want, c.manifest(name)); !d.Empty() {
@@ -36,9 +37,14 @@ func (c *Cluster) WaitEqual(limit time.Duration) {
 // Wait polls until a condition holds; it returns what is still wrong.
 func (c *Cluster) Wait(limit time.Duration, wrong func() string) {
 	c.T.Helper()
+	c.poll(limit, 100*time.Millisecond, wrong)
+}
+
+func (c *Cluster) poll(limit, every time.Duration, wrong func() string) {
+	c.T.Helper()
 	ctx, cancel := context.WithTimeout(c.T.Context(), limit)
 	defer cancel()
-	tick := time.NewTicker(100 * time.Millisecond)
+	tick := time.NewTicker(every)
 	defer tick.Stop()
 	for {
 		why := wrong()

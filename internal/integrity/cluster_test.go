@@ -202,8 +202,14 @@ func TestCluster_ShrinkIsHeldBack(t *testing.T) {
 
 		boss.Write("etc/client.keys", "")
 		c.Wait(inStep, held(boss, "client.keys has become empty"))
+		if h := boss.Store.Held(); h == nil || !strings.Contains(h.Detail, "client.keys") {
+			t.Errorf("recorded as held back: %v", h)
+		}
 		boss.Write("etc/client.keys", "001 web01 any 0123456789abcdef\n")
 		c.Wait(inStep, held(boss, ""))
+		if h := boss.Store.Held(); h != nil {
+			t.Errorf("still recorded as held back: %v", h)
+		}
 
 		// A restart does not forget what was accepted.
 		boss.Stop()

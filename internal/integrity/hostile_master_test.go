@@ -199,3 +199,26 @@ func TestHostile_Row25_VerdictsWithoutEnd(t *testing.T) {
 		}
 	})
 }
+
+// A member that the worker's own table does not synchronise spoils nothing: the
+// others arrive, and the master is told which did not.
+func TestHostile_Row15_OneBadEntryAmongGoodOnes(t *testing.T) {
+	bubble(t, func(t *testing.T, c *clustertest.Cluster) {
+		worker, _ := after(t, c, sends(text("etc/rules/one.xml", "1"), text("etc/elsewhere/two.xml", "2"), text("etc/lists/three", "3"),
+			metadata([]string{
+				entry("etc/rules/one.xml", "etc/rules/", "1"), entry("etc/elsewhere/two.xml", "etc/elsewhere/", "2"),
+				entry("etc/lists/three", "etc/lists/", "3"),
+			}, nil, nil)))
+		for path, want := range map[string]string{"etc/rules/one.xml": "1", "etc/lists/three": "3"} {
+			if got := worker.Read(path); got != want {
+				t.Errorf("%s is %q", path, got)
+			}
+		}
+		if _, err := os.Stat(filepath.Join(worker.Home, "etc/elsewhere")); err == nil {
+			t.Error("a directory was made where nothing is synchronised")
+		}
+		if !worker.Log.Has(`ERROR .*etc/elsewhere/two.xml`) {
+			t.Error("the log does not say which file was refused")
+		}
+	})
+}
