@@ -27,7 +27,7 @@ const (
 	cacheMagic   = "testudo-digests\x01"
 	cacheHeader  = len(cacheMagic) + 8
 	cacheRecord  = 5*8 + manifest.DigestSize
-	cacheRecords = 4_000_000
+	cacheRecords = 1_000_000
 	cacheMode    = 0o600
 )
 

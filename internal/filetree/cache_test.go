@@ -96,6 +96,19 @@ func TestCache_ThatCannotBeWrittenIsToldOnce(t *testing.T) {
 	}
 }
 
+func TestTree_RemembersABoundedNumber(t *testing.T) {
+	tree := newHome(t).open()
+	for i := range uint64(maxKnown + 100) {
+		tree.remember(stamp{ino: i}, manifest.Digest{})
+	}
+	if len(tree.known) != maxKnown {
+		t.Errorf("%d remembered", len(tree.known))
+	}
+	if scan(t, tree); tree.known != nil {
+		t.Error("kept after a scan")
+	}
+}
+
 func FuzzReadCache(f *testing.F) {
 	var one bytes.Buffer
 	e := &manifest.Entry{Digest: manifest.DigestOf(nil)}

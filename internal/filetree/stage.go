@@ -18,7 +18,8 @@ import (
 const dirMode = 0o770
 
 // Stage holds contents that came from a master until Apply puts them into their
-// places. One goroutine at a time may use it.
+// places. One goroutine at a time may use it. How many and how large they are is
+// bounded by the caller, who reads them.
 type Stage struct {
 	tree    *Tree
 	parent  *os.Root // the directory that it is in

@@ -51,6 +51,9 @@ const (
 	maxDepth = 100
 	// blockSize is how much of a file is read at once.
 	blockSize = 128 << 10
+	// maxKnown bounds the digests that Apply leaves for the next scan; files
+	// beyond it are hashed again.
+	maxKnown = 1 << 18
 )
 
 // Options says how a Tree works.
@@ -174,7 +177,9 @@ func (t *Tree) remember(s stamp, d manifest.Digest) {
 	if t.known == nil {
 		t.known = map[stamp]manifest.Digest{}
 	}
-	t.known[s] = d
+	if len(t.known) < maxKnown {
+		t.known[s] = d
+	}
 }
 
 func (t *Tree) recall(s stamp) (manifest.Digest, bool) {

@@ -87,6 +87,8 @@ func TestWatch_TellsChanges(t *testing.T) {
 			h.must(os.Rename(h.path("moved"), h.path("etc/lists/moved")))
 		}},
 		{"a file in it", func() { h.write("etc/lists/moved/x", "77") }},
+		{"a directory renamed", func() { h.must(os.Rename(h.path("etc/lists/moved"), h.path("etc/lists/again"))) }},
+		{"a file in it", func() { h.write("etc/lists/again/x", "777") }},
 		{"an item's directory removed", func() { h.remove("etc/decoders") }},
 		{"made again", func() { h.must(os.Mkdir(h.path("etc/decoders"), 0o770)) }},
 		{"a file in it", func() { h.write("etc/decoders/x", "8") }},

@@ -380,6 +380,10 @@ func FuzzRead(f *testing.F) {
 		if (err == nil) != (err2 == nil) {
 			t.Fatalf("whole: %v, byte by byte: %v", err, err2)
 		}
+		step := 1 + len(data)%40
+		if _, err3 := Read(&shortReader{data, step}, Limits{}); (err == nil) != (err3 == nil) {
+			t.Fatalf("whole: %v, %d bytes a time: %v", err, step, err3)
+		}
 		want, ok := oracle(data)
 		if err != nil {
 			// Stricter than the oracle: duplicates, invalid UTF-8, depth, length.
