@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"testudo/internal/fault"
+	"testudo/internal/faultnet"
+	"testudo/internal/memnet"
 	"testudo/internal/wire"
 )
 
@@ -116,6 +118,31 @@ func TestRequest_ReplyJustBeforeTheEnd(t *testing.T) {
 			t.Fatalf("try %d: %v, want the reply", i, o.err)
 		}
 	}
+}
+
+// The reply counts as well when we were about to send more.
+func TestRequest_ReplyAndEndWhileSending(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		near, far := memnet.Pipe()
+		slow := faultnet.New().Conn(near)
+		tab := newTableOver(t, slow, far, Config{}).run()
+		got := ask(tab, "hello", "x")
+		f := tab.p.expect("hello")
+		slow.Inject(faultnet.Delay(faultnet.Read, 0, time.Second))
+		tab.p.send(f.Counter, "err", "no such cluster")
+		tab.p.close()
+		more := ask(tab, "more", "")
+		var remote *RemoteError
+		if o := <-got; !errors.As(o.err, &remote) {
+			t.Errorf("%v, want the reply", o.err)
+		}
+		if o := <-more; !errors.Is(o.err, ErrClosed) {
+			t.Errorf("%v, want %v", o.err, ErrClosed)
+		}
+		if err := tab.end(); !errors.Is(err, io.EOF) {
+			t.Errorf("the cause is %v, want the end of the connection", err)
+		}
+	})
 }
 
 func TestRequest_PeerCloses(t *testing.T) {

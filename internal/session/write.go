@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"sync"
+	"syscall"
 	"time"
 
 	"testudo/internal/metrics"
@@ -127,6 +128,8 @@ func (s *Session) writeFrame(buf []byte, control bool) {
 	switch {
 	case err == nil:
 		s.cfg.Metrics.FrameSent()
+	case errors.Is(err, syscall.EPIPE):
+		// The peer has closed. Who reads finds what it said before, and the end.
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		s.Close(fmt.Errorf("%w for %v", ErrSlowPeer, s.cfg.Limits.FrameTimeout))
 	default:
