@@ -98,6 +98,7 @@ func put(stage *filetree.Stage, path string, content io.Reader) error {
 func (c *comparing) move(ctx context.Context, log *slog.Logger, stage *filetree.Stage, diff manifest.Difference) (whole bool, err error) {
 	log.Debug("Worker does not meet integrity checks. Actions required.")
 	log.Debug("Updating local files: Start.")
+	diff, taken := c.weigh(log, stage, diff)
 	applied, err := stage.Apply(ctx, diff)
 	if err != nil {
 		if ctx.Err() == nil {
@@ -108,36 +109,17 @@ func (c *comparing) move(ctx context.Context, log *slog.Logger, stage *filetree.
 	log.Debug("Updating local files: End.")
 	c.show(diff, applied.Problems)
 	if len(applied.Problems) == 0 {
-		c.altered = 0
 		c.w.cfg.Health.Clear(condApply)
-		return true, nil
+		if taken > 0 && diff.Empty() {
+			c.w.ready.Store(true) // all is here, whatever the master says of it
+		}
+		return taken == 0, nil
 	}
 	if c.passing(log, applied.Problems) {
 		return false, nil
 	}
 	c.complain(ctx, log, applied.Problems)
 	return false, nil
-}
-
-// mostPassing is how many packages in a row may hold files that are not what
-// was announced before that is an error.
-const mostPassing = 3
-
-// passing says whether the problems will pass by themselves. A 4.7.5 master
-// announces what it has hashed and packs what it has, so a file that is being
-// written arrives with another content; the next round brings it.
-func (c *comparing) passing(log *slog.Logger, problems []filetree.Problem) bool {
-	changed := func(p filetree.Problem) bool { return errors.Is(p.Err, filetree.ErrDigest) }
-	if c.s.PeerIsTestudo() || slices.ContainsFunc(problems, func(p filetree.Problem) bool { return !changed(p) }) {
-		c.altered = 0
-		return false
-	}
-	if c.altered++; c.altered > mostPassing {
-		return false
-	}
-	log.Info("Files have changed on the master while they were sent; they come with the next round.",
-		"files", len(problems), "first", problems[0].Path)
-	return true
 }
 
 // complain logs what could not be applied and tells the master.

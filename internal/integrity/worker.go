@@ -47,12 +47,13 @@ type Worker struct {
 	wake chan struct{}
 
 	apply  sync.Mutex // one package at a time
-	known  knownTree // belongs to the session's run
+	known  knownTree  // belongs to the session's run
 	ready  atomic.Bool
 	shown  atomic.Pointer[manifest.Manifest] // whose picture is in States
 	epoch  atomic.Uint64                     // of States then
 	failed logging.Recurring
 	unread logging.Recurring
+	doubts logging.Recurring
 }
 
 // knownTree is what the last scan found.
@@ -85,7 +86,7 @@ type comparing struct {
 	w *Worker
 	s *session.Session
 
-	altered int // packages in a row with files that changed meanwhile; guarded by w.apply
+	doubted map[string]bool // files of the last package that were not what was announced; guarded by w.apply
 
 	mu       sync.Mutex
 	applying int                // packages announced or being applied
@@ -262,6 +263,7 @@ func (c *comparing) stepped(log *slog.Logger, own *manifest.Manifest, began time
 	w := c.w
 	log.Info(fmt.Sprintf("Finished in %.3fs. Sync not required.", time.Since(began).Seconds()))
 	w.failed.Recovered(log, "Integrity is synchronized again.")
+	w.doubts.Recovered(log, "The master knows the digests of its files again.")
 	w.cfg.Health.Clear(condApply)
 	w.cfg.Metrics.Round("in_step", time.Since(began).Seconds())
 	w.ready.Store(true)
