@@ -260,9 +260,10 @@ func TestCluster_NobodyIsComparedBeforeTheFirstScan(t *testing.T) {
 
 func TestCluster_WhatIsShownOfAnAbsentWorkerStaysTrue(t *testing.T) {
 	run(t, func(t *testing.T, c *clustertest.Cluster) {
-		boss := c.StartMaster()
+		boss := c.Node(clustertest.MasterName)
 		boss.Write("etc/rules/a.xml", "a")
 		boss.Write("etc/rules/b.xml", "b")
+		c.StartMaster()
 		worker := c.StartWorker("1")
 		c.Wait(inStep, func() string {
 			if boss.Store.NodeState("1").InStepSince.IsZero() {
