@@ -218,7 +218,7 @@ func TestContext_StopsWaitingForAConnection(t *testing.T) {
 
 func TestWrite_WaitsForAnotherProcessButNotForEver(t *testing.T) {
 	o := testOptions(t)
-	o.BusyTimeout = 20 * time.Millisecond
+	o.BusyTimeout = 300 * time.Millisecond // also for opening, on a busy machine
 	db := mustOpen(t, o)
 	o.Existing = true
 	other := mustOpen(t, o) // its own connections and locks, as another process has
