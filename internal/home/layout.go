@@ -20,6 +20,7 @@ const (
 	Socket   = "c-internal.sock" // in QueueDir
 	LockPath = RunDir + "/testudo.lock"
 	KeysPath = "etc/client.keys"
+	stateDir = "queue/db"
 )
 
 // directory is one of the directories of a home.
@@ -44,7 +45,7 @@ func layout() []directory {
 		{"logs/cluster", 0o750, true},
 		{"queue", 0o750, false},
 		{QueueDir, 0o770, true},
-		{"queue/db", 0o770, true},
+		{stateDir, 0o770, true},
 		{"queue/sockets", 0o770, true},
 		{"ruleset", 0o750, false},
 		{"ruleset/decoders", 0o750, false},

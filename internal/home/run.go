@@ -35,7 +35,9 @@ func (e *InUseError) Error() string {
 func (e *InUseError) Unwrap() error { return ErrInUse }
 
 // CleanQueue empties the working directory of a home, where a crash can have
-// left anything. The socket of local programs stays. A missing directory is made.
+// left anything, and removes what writings of package atomicfile that were cut
+// off left beside the node's own files. The socket of local programs stays. A
+// missing directory is made. The caller holds the home's lock.
 func CleanQueue(dir string) error {
 	root, err := os.OpenRoot(dir)
 	if err != nil {
@@ -61,6 +63,28 @@ func CleanQueue(dir string) error {
 		}
 		if err := queue.RemoveAll(e.Name()); err != nil {
 			failed = append(failed, fmt.Errorf("clean %s: %w", QueueDir, err))
+		}
+	}
+	for _, d := range []string{stateDir, RunDir} {
+		failed = append(failed, cleanTemporary(root, d))
+	}
+	return errors.Join(failed...)
+}
+
+// cleanTemporary removes the temporary files of one directory, which need not
+// be there.
+func cleanTemporary(root *os.Root, dir string) error {
+	entries, err := fs.ReadDir(root.FS(), dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("clean %s: %w", dir, err)
+	}
+	var failed []error
+	for _, e := range entries {
+		if !e.Type().IsRegular() || !atomicfile.IsTemporary(e.Name()) {
+			continue
+		}
+		if err := root.Remove(dir + "/" + e.Name()); err != nil {
+			failed = append(failed, fmt.Errorf("clean %s: %w", dir, err))
 		}
 	}
 	return errors.Join(failed...)

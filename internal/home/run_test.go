@@ -335,3 +335,30 @@ func TestIdentity_OwnerOnlyForRoot(t *testing.T) {
 		t.Error("owner is active without root or without the account")
 	}
 }
+
+func TestCleanQueue_TemporaryFilesOfOwnWritings(t *testing.T) {
+	dir := t.TempDir()
+	gone := []string{"queue/db/.testudo-accepted.json.2FMNMCWGOVZ6.tmp~", "var/run/.wazuh-clusterd-31889.pid.G4HXJJ5OIIRX.tmp~"}
+	stay := []string{"queue/db/cluster.db", "queue/db/.hidden.tmp~", "var/run/other.pid", "etc/.ossec.conf.2FMNMCWGOVZ6.tmp~"}
+	for _, name := range append(gone, stay...) {
+		if err := os.MkdirAll(filepath.Dir(filepath.Join(dir, name)), 0o770); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, name), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := CleanQueue(dir); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range gone {
+		if _, err := os.Stat(filepath.Join(dir, name)); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	for _, name := range stay {
+		if _, err := os.Stat(filepath.Join(dir, name)); err != nil {
+			t.Error(err)
+		}
+	}
+}
