@@ -243,8 +243,9 @@ func leftovers(t *testing.T, n *fleet.Node) (left []string) {
 			return err
 		}
 		inQueue := strings.HasPrefix(rel, "queue/cluster/")
+		stage := inQueue && strings.HasSuffix(rel, "dir")
 		switch {
-		case d.IsDir() && !(inQueue && strings.HasSuffix(rel, "dir")):
+		case d.IsDir() && !stage:
 		case inQueue, strings.HasSuffix(rel, ".tmp"), strings.HasSuffix(rel, ".pid"), atomicfile.IsTemporary(d.Name()):
 			left = append(left, rel)
 		}

@@ -192,7 +192,7 @@ func (l *Lines) WithGroup(string) slog.Handler { return l }
 func (l *Lines) All() []string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	var all []string
+	all := make([]string, 0, len(l.lines))
 	for _, line := range l.lines {
 		all = append(all, line.text)
 	}

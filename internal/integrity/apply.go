@@ -138,7 +138,7 @@ func (c *comparing) complain(ctx context.Context, log *slog.Logger, problems []f
 
 // noneApplied takes down that none of a package's files could be applied.
 func (c *comparing) noneApplied(ctx context.Context, log *slog.Logger, diff manifest.Difference, err error) {
-	var problems []filetree.Problem
+	problems := make([]filetree.Problem, 0, diff.Len())
 	for _, e := range slices.Concat(diff.Missing, diff.Shared, diff.Extra) {
 		problems = append(problems, filetree.Problem{Path: e.Path, Err: err})
 	}

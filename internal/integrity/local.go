@@ -110,7 +110,7 @@ func (l *local) recalculate(ctx context.Context, level slog.Level) {
 
 // report logs what could not be read.
 func (l *local) report(scan *filetree.Scan) {
-	problems := append(scan.Directories[:len(scan.Directories):len(scan.Directories)], scan.Unreadable...)
+	problems := slices.Concat(scan.Directories, scan.Unreadable)
 	if len(problems) == 0 {
 		l.unreadable.Recovered(l.log, "All files are readable again.")
 		l.cfg.Health.Clear(condUnreadable)
