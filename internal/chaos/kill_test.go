@@ -63,6 +63,8 @@ func inTheMiddle(n *fleet.Node) (receiving, applying bool) {
 // killer kills nodes and counts what it hit.
 type killer struct {
 	*rand.Rand
+	until                      time.Time // when the last kill is to be over
+	left                       int       // kills to come
 	receiving, applying, early int
 }
 
@@ -71,8 +73,10 @@ type killer struct {
 // nothing, the start included.
 func (k *killer) wait(t *testing.T, n *fleet.Node) {
 	t.Helper()
+	longest := min(max(2*time.Until(k.until)/time.Duration(k.left), 50*time.Millisecond), time.Second)
+	k.left--
 	if k.IntN(2) == 0 {
-		span := time.Duration(k.Int64N(int64(400 * time.Millisecond)))
+		span := time.Duration(k.Int64N(int64(longest)))
 		if k.IntN(3) == 0 {
 			span /= 15
 			k.early++
@@ -80,10 +84,10 @@ func (k *killer) wait(t *testing.T, n *fleet.Node) {
 		pause(t, span)
 		return
 	}
-	patience := time.Now().Add(700 * time.Millisecond)
-	opened, longest := n.Role == "worker" && k.IntN(3) > 0, 20*time.Millisecond
+	patience := time.Now().Add(longest)
+	opened, more := n.Role == "worker" && k.IntN(3) > 0, 20*time.Millisecond
 	if opened {
-		longest = 5 * time.Millisecond
+		more = 5 * time.Millisecond
 	}
 	for time.Now().Before(patience) {
 		if receiving, applying := inTheMiddle(n); receiving && !opened || applying {
@@ -91,7 +95,7 @@ func (k *killer) wait(t *testing.T, n *fleet.Node) {
 		}
 		pause(t, 500*time.Microsecond)
 	}
-	pause(t, time.Duration(k.Int64N(int64(longest))))
+	pause(t, time.Duration(k.Int64N(int64(more))))
 }
 
 // kill kills a node after a random time, looks at the worker's files and starts
@@ -114,13 +118,13 @@ func (k *killer) kill(t *testing.T, n, worker *fleet.Node) {
 // Nodes that are killed at any instant of their work, start-up included, and
 // started again at once: no file is ever torn, and all is well in the end.
 func TestKill_AtRandomInstants(t *testing.T) {
-	kills := 200
+	kills, span := 200, 75*time.Second
 	if testing.Short() {
-		kills = 20
+		kills, span = 20, 7*time.Second
 	}
 	seed := seedOf(t)
-	k := &killer{Rand: rand.New(rand.NewPCG(seed, 2))}
 	f := started(t, fleet.Options{Workers: 1})
+	k := &killer{Rand: rand.New(rand.NewPCG(seed, 2)), until: time.Now().Add(span), left: kills}
 	boss, worker := f.Master(), f.Workers()[0]
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()

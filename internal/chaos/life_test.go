@@ -96,7 +96,7 @@ func TestLife_TerminatedDuringASync(t *testing.T) {
 	f := started(t, fleet.Options{Workers: 1})
 	boss, worker := f.Master(), f.Workers()[0]
 	w := newWriter(boss.Home, seedOf(t))
-	for round := range 6 {
+	for round := range 4 {
 		n := []*fleet.Node{boss, worker}[round%2]
 		for i := range 4 {
 			path := fmt.Sprintf("%s/%s-large%d", chaosDirs[2], magic, i)
