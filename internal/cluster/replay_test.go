@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"testing/synctest"
 
 	"testudo/internal/fault"
 	"testudo/internal/wire"
@@ -142,6 +143,7 @@ func (r *replay) play(f *recorded) (answer wire.Frame) {
 		r.t.Fatalf("play %s: %v", f.Command, err)
 	}
 	r.seen[f.Command]++
+	defer synctest.Wait() // the recorded sides were seconds apart, too
 	for {
 		a := r.guest.next()
 		if a.Counter == f.Counter && isReply(a.Command) {

@@ -262,7 +262,7 @@ func TestWorker_DelayedConnection(t *testing.T) {
 func TestWorker_Stops(t *testing.T) {
 	for name, dial := range map[string]faultnet.DialFunc{
 		"connecting": func(ctx context.Context, _, _ string) (net.Conn, error) { <-ctx.Done(); return nil, ctx.Err() },
-		"pausing": func(context.Context, string, string) (net.Conn, error) { return nil, syscall.ECONNREFUSED },
+		"pausing":    func(context.Context, string, string) (net.Conn, error) { return nil, syscall.ECONNREFUSED },
 		"waiting for the answer to hello": func(context.Context, string, string) (net.Conn, error) {
 			near, _ := memnet.Pipe()
 			return near, nil
