@@ -84,6 +84,9 @@ func (t *Tree) saveCache() {
 		t.log.Warn("Digest cache not written, a restart will hash every file.", "file", t.opts.CacheFile, "error", err)
 	}
 	t.cacheBroken = err != nil
+	if t.cacheBroken {
+		t.unsaved = 1 // tried again after saveEvery
+	}
 }
 
 // replaceCache writes the cache beside its place and renames it. It is not made
