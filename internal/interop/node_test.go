@@ -112,7 +112,8 @@ func (n *node) end(signal syscall.Signal) {
 	<-p.ended
 }
 
-// write saves a file in the node's home, as an administrator would.
+// write saves a file in the node's home, whole at once, as an editor does: a real
+// master that looks at a file during its last write never looks again.
 func (n *node) write(path, content string) {
 	t := n.cluster.t
 	t.Helper()
@@ -120,7 +121,11 @@ func (n *node) write(path, content string) {
 	if err := os.MkdirAll(filepath.Dir(full), 0o770); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(full, []byte(content), 0o660); err != nil {
+	beside := full + ".tmp" // which no node synchronises
+	if err := os.WriteFile(beside, []byte(content), 0o660); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(beside, full); err != nil {
 		t.Fatal(err)
 	}
 }

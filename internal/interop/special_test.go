@@ -2,7 +2,9 @@ package interop
 
 import (
 	"encoding/json"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -52,6 +54,35 @@ func TestSeparators_FromTheirs(t *testing.T) {
 			c.master.write(lists+"separator "+name, content)
 		}
 		c.master.write(rules, "<group name=\"beside them\"/>\n")
+		c.waitInStep()
+		c.verify()
+	}, oursUnderTheirs)
+}
+
+// A real master does not look at a file whose time is the same, and goes on
+// announcing an old digest. Our worker gets the file all the same, and says what
+// helps.
+func TestOldDigest(t *testing.T) {
+	each(t, func(t *testing.T, p plan) {
+		const file = lists + "old"
+		c := newCluster(t, p)
+		c.explain(explanation{"our worker", `The master sends files each round`, "the master announces another digest than the file has"})
+		c.master.write(file, "first\n")
+		c.start()
+		c.waitInStep()
+		full := filepath.Join(c.master.home, file)
+		info, err := os.Stat(full)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.master.write(file, "other\n")
+		if err := os.Chtimes(full, info.ModTime(), info.ModTime()); err != nil {
+			t.Fatal(err)
+		}
+		c.workers[0].write(file, "a worker's own")
+		c.waitEqual()
+		c.workers[0].waitFor(0, `The master sends files each round`)
+		c.master.write(file, "other\n")
 		c.waitInStep()
 		c.verify()
 	}, oursUnderTheirs)
