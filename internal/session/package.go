@@ -229,6 +229,9 @@ func (f *outgoing) flush() error {
 	if err := f.settle(f.ctx, f.ahead); err != nil {
 		return err
 	}
+	if err := f.ctx.Err(); err != nil { // an answer and a cancel may come together
+		return err
+	}
 	c, err := f.s.start(f.ctx, "file_upd", f.buf, false)
 	if err != nil {
 		return err
