@@ -45,6 +45,7 @@ type Set struct {
 	cache        prometheus.Gauge
 	hashed       prometheus.Counter
 	logLines     *prometheus.CounterVec
+	agent        agentSet
 
 	connectionReasons, frameReasons, results, states, workers, queues, levels *values
 }
@@ -65,6 +66,7 @@ func New(node, role string) *Set {
 	f := factory{s.Registry}
 	s.addConnections(f)
 	s.addIntegrity(f)
+	s.agent = newAgentSet(f)
 	s.logLines = f.counters("log_lines_total", "Lines written to the log, by level.", "level")
 	f.gauges("node_info", "Always 1; the labels say which node this is.", "node", "role").WithLabelValues(node, role).Set(1)
 	s.Registry.MustRegister(collectors.NewGoCollector(),

@@ -37,6 +37,21 @@ func exercise(s *Set) {
 	s.BundleCache(6)
 	s.Hashed(7)
 	s.LogLine("INFO")
+	s.Agents("active", 5)
+	s.AgentsByNode("w1", "active", 3)
+	s.AgentsByNode("w2", "active", 2)
+	s.ForgetAgentsOfNode("w2")
+	s.ForgetAgentsOfNode("w2")
+	s.AgentsTimedOut(2)
+	s.AgentsTimedOut(0)
+	s.RemovalsHeldBack("agents", 60)
+	s.MergedFileWritten()
+	s.AgentDBCommit(10, 1, 0.003)
+	s.AgentDBCommit(0, 0, 0.001)
+	s.AgentDBQueue(7)
+	s.WDBRequest("global", false, 0.001)
+	s.WDBRequest("global", true, 0.001)
+	s.WDBConnections(4)
 }
 
 func scrape(t *testing.T, s *Set) string {
@@ -74,6 +89,19 @@ func TestSet_PublishesWhatWasRecorded(t *testing.T) {
 		`testudo_bundle_cache_bytes 6`,
 		`testudo_hashed_bytes_total 7`,
 		`testudo_log_lines_total{level="INFO"} 1`,
+		`testudo_agents{state="active"} 5`,
+		`testudo_agents_by_node{node="w1",state="active"} 3`,
+		`testudo_agents_timed_out_total 2`,
+		`testudo_removals_held_back{kind="agents"} 60`,
+		`testudo_merged_files_written_total 1`,
+		`testudo_agentdb_writes_total{result="ok"} 10`,
+		`testudo_agentdb_writes_total{result="error"} 1`,
+		`testudo_agentdb_commit_seconds_count 2`,
+		`testudo_agentdb_queue_depth 7`,
+		`testudo_wdb_requests_total{actor="global"} 2`,
+		`testudo_wdb_errors_total{actor="global"} 1`,
+		`testudo_wdb_request_seconds_count 2`,
+		`testudo_wdb_connections 4`,
 	} {
 		if !strings.Contains(got, line+"\n") {
 			t.Errorf("no line %s", line)
