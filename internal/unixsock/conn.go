@@ -1,0 +1,74 @@
+package unixsock
+
+import (
+	"fmt"
+	"net"
+	"sync"
+	"time"
+)
+
+// Conn is one client of a server. Its methods are for the handler of a request
+// of this client, during that request.
+type Conn struct {
+	net     *net.UnixConn
+	number  uint64
+	leaving bool // set by the handler; read after it
+
+	mu       sync.Mutex
+	stopping bool // no message is read any more
+}
+
+// Number tells clients of one server apart. It starts at 1 and is never reused.
+func (c *Conn) Number() uint64 { return c.number }
+
+// Hangup ends the connection once the reply to the current request is out.
+func (c *Conn) Hangup() { c.leaving = true }
+
+// Credentials are the process at the other end, as the system vouches for it at
+// the time of its connecting.
+type Credentials struct {
+	PID      int32 // 0 where the system does not say
+	UID, GID uint32
+}
+
+// Peer returns who the client is.
+func (c *Conn) Peer() (Credentials, error) {
+	raw, err := c.net.SyscallConn()
+	if err != nil {
+		return Credentials{}, fmt.Errorf("ask for the peer's credentials: %w", err)
+	}
+	var who Credentials
+	var asked error
+	if err := raw.Control(func(fd uintptr) { who, asked = credentials(int(fd)) }); err != nil {
+		return Credentials{}, fmt.Errorf("ask for the peer's credentials: %w", err)
+	}
+	if asked != nil {
+		return Credentials{}, fmt.Errorf("ask for the peer's credentials: %w", asked)
+	}
+	return who, nil
+}
+
+// readWithin limits the time for what is read next; 0 takes the limit away.
+func (c *Conn) readWithin(d time.Duration) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.stopping {
+		return ErrClosed
+	}
+	return c.net.SetReadDeadline(after(d))
+}
+
+// stop ends reading at once. A reply under way still goes out.
+func (c *Conn) stop() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.stopping = true
+	_ = c.net.SetReadDeadline(time.Unix(1, 0)) // fails only on a closed connection
+}
+
+func after(d time.Duration) time.Time {
+	if d == 0 {
+		return time.Time{}
+	}
+	return time.Now().Add(d)
+}

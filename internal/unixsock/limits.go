@@ -1,0 +1,67 @@
+package unixsock
+
+import (
+	"errors"
+	"time"
+)
+
+var (
+	// ErrInUse is returned when somebody answers at the path already.
+	ErrInUse = errors.New("another process answers at this socket")
+	// ErrNotSocket is returned when the path is a file of another kind, which is
+	// left alone.
+	ErrNotSocket = errors.New("the path is taken by something that is no socket")
+	// ErrPathTooLong is returned when the path does not fit into a socket address.
+	ErrPathTooLong = errors.New("the path is too long for a socket")
+	// ErrTooLong is returned when a message is longer than the limit.
+	ErrTooLong = errors.New("message longer than the limit")
+	// ErrCut is returned when the connection ends within a message.
+	ErrCut = errors.New("the connection ended within a message")
+	// ErrClosed is returned when a client is used after Close or after a failure.
+	ErrClosed = errors.New("connection closed")
+)
+
+// Limits bounds what one end can make the other hold. A zero value is replaced
+// by that of DefaultLimits, except where it says otherwise.
+type Limits struct {
+	Message     int           // bytes of a received body
+	Reply       int           // bytes of a sent body
+	Connections int           // open at a time; more are closed at once
+	Keep        int           // bytes of buffer a connection may keep between messages
+	Idle        time.Duration // silence between messages; 0 is no limit
+	Read        time.Duration // from the first byte of a message to its last
+	Write       time.Duration // for the other end to take a message
+	Grace       time.Duration // for requests under way when the server stops
+}
+
+// DefaultLimits returns limits for messages of up to 64 KiB.
+func DefaultLimits() Limits {
+	return Limits{
+		Message:     64 << 10,
+		Reply:       64 << 10,
+		Connections: 1024,
+		Keep:        8 << 10,
+		Read:        10 * time.Second,
+		Write:       10 * time.Second,
+		Grace:       5 * time.Second,
+	}
+}
+
+func (l Limits) withDefaults() Limits {
+	d := DefaultLimits()
+	orDefault(&l.Message, d.Message)
+	orDefault(&l.Reply, d.Reply)
+	orDefault(&l.Connections, d.Connections)
+	orDefault(&l.Keep, d.Keep)
+	orDefault(&l.Read, d.Read)
+	orDefault(&l.Write, d.Write)
+	orDefault(&l.Grace, d.Grace)
+	return l
+}
+
+func orDefault[T comparable](v *T, d T) {
+	var zero T
+	if *v == zero {
+		*v = d
+	}
+}

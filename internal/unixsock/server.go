@@ -1,0 +1,261 @@
+package unixsock
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+)
+
+// Handler answers one request of conn. The request is valid during the call
+// only. A nil reply sends nothing. ctx ends when the server must be gone.
+type Handler func(ctx context.Context, conn *Conn, request []byte) (reply []byte)
+
+// Server answers the messages of many clients, those of each in their order. Each
+// client has its own goroutine, which is all that a slow or silent one can hold.
+type Server struct {
+	framing Framing
+	limits  Limits
+	log     *slog.Logger
+	stats   counters
+
+	mu    sync.Mutex
+	conns map[*Conn]struct{}
+}
+
+// Stats counts what a server has met since it was made.
+type Stats struct {
+	Open     int64 // connections open now
+	Accepted int64 // connections taken
+	Refused  int64 // connections closed at once because too many were open
+	Requests int64 // whole messages received
+	TooLong  int64 // connections closed for a message longer than the limit
+	Cut      int64 // connections that ended within a message
+	Slow     int64 // connections closed because a message took too long to come or go
+	Idle     int64 // connections closed because nothing came
+}
+
+type counters struct {
+	open, accepted, refused, requests, tooLong, cut, slow, idle atomic.Int64
+}
+
+// NewServer makes a server; log may be nil.
+func NewServer(framing Framing, limits Limits, log *slog.Logger) *Server {
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	return &Server{
+		framing: framing, limits: limits.withDefaults(), log: log,
+		conns: make(map[*Conn]struct{}),
+	}
+}
+
+// Stats returns the counts of this moment.
+func (s *Server) Stats() Stats {
+	return Stats{
+		Open: s.stats.open.Load(), Accepted: s.stats.accepted.Load(), Refused: s.stats.refused.Load(),
+		Requests: s.stats.requests.Load(), TooLong: s.stats.tooLong.Load(), Cut: s.stats.cut.Load(),
+		Slow: s.stats.slow.Load(), Idle: s.stats.idle.Load(),
+	}
+}
+
+// Serve takes connections from ln until ctx ends, and closes it. Requests under
+// way then have Limits.Grace to end; Serve returns when all clients are gone. The
+// error is that of ln when it fails by itself.
+func (s *Server) Serve(ctx context.Context, ln *Listener, handler Handler) error {
+	inner, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	stop := context.AfterFunc(ctx, func() { ln.Close() })
+	defer stop()
+	var clients sync.WaitGroup
+	err := s.accept(ctx, ln, func(conn *Conn) {
+		clients.Go(func() { s.serve(inner, conn, handler) })
+	})
+	if ctx.Err() != nil {
+		err = nil // the listener ended because it should
+	}
+	closed := ln.Close()
+	s.each((*Conn).stop)
+	// Whoever is not done in time is cut off.
+	grace := time.AfterFunc(s.limits.Grace, func() {
+		cancel()
+		s.each(func(c *Conn) { c.net.Close() })
+	})
+	clients.Wait()
+	grace.Stop()
+	return errors.Join(err, closed)
+}
+
+func (s *Server) each(do func(*Conn)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for c := range s.conns {
+		do(c)
+	}
+}
+
+// accept hands on connections until ctx ends or ln fails.
+func (s *Server) accept(ctx context.Context, ln *Listener, each func(*Conn)) error {
+	var number uint64
+	pause := time.Duration(0)
+	for {
+		nc, err := ln.AcceptUnix()
+		switch {
+		case err == nil:
+		case passing(err):
+			// Descriptors or memory have run out; some will come back.
+			if pause == 0 {
+				s.log.Warn("Could not accept a connection.", "socket", ln.Path(), "err", err)
+			}
+			pause = min(max(2*pause, 10*time.Millisecond), time.Second)
+			if !wait(ctx, pause) {
+				return nil
+			}
+			continue
+		default:
+			return fmt.Errorf("accept connections on socket %s: %w", ln.Path(), err)
+		}
+		pause = 0
+		if s.stats.open.Load() >= int64(s.limits.Connections) {
+			if s.stats.refused.Add(1) == 1 {
+				s.log.Warn("Too many connections, closing the new ones.", "socket", ln.Path(), "limit", s.limits.Connections)
+			}
+			nc.Close()
+			continue
+		}
+		number++
+		s.stats.accepted.Add(1)
+		s.stats.open.Add(1)
+		c := &Conn{net: nc, number: number}
+		s.mu.Lock()
+		s.conns[c] = struct{}{}
+		s.mu.Unlock()
+		each(c)
+	}
+}
+
+func passing(err error) bool {
+	for _, e := range []error{syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM, syscall.ECONNABORTED} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
+}
+
+func wait(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// serve is the life of one client.
+func (s *Server) serve(ctx context.Context, c *Conn, handler Handler) {
+	defer func() {
+		s.mu.Lock()
+		delete(s.conns, c)
+		s.mu.Unlock()
+		c.net.Close()
+		s.stats.open.Add(-1)
+	}()
+	r := &reader{src: c.net, framing: s.framing, limit: s.limits.Message, keep: s.limits.Keep}
+	for !c.leaving {
+		request, err := s.receive(c, r)
+		if err != nil {
+			s.count(c, err)
+			return
+		}
+		s.stats.requests.Add(1)
+		reply := handler(ctx, c, request)
+		if reply == nil {
+			continue
+		}
+		if err := s.send(c, reply); err != nil {
+			s.count(c, err)
+			return
+		}
+	}
+}
+
+// errIdle marks a time-out between two messages.
+var errIdle = errors.New("nothing came for too long")
+
+func (s *Server) receive(c *Conn, r *reader) ([]byte, error) {
+	began := false
+	if err := c.readWithin(s.limits.Idle); err != nil {
+		return nil, err
+	}
+	request, err := r.next(func() {
+		began = true
+		_ = c.readWithin(s.limits.Read) // the read that follows has the error
+	})
+	if err != nil && !began && errors.Is(err, os.ErrDeadlineExceeded) {
+		return nil, errIdle
+	}
+	return request, err
+}
+
+func (s *Server) send(c *Conn, reply []byte) error {
+	if len(reply) > s.limits.Reply {
+		return fmt.Errorf("reply: %w: %d bytes, limit %d", ErrTooLong, len(reply), s.limits.Reply)
+	}
+	if err := c.net.SetWriteDeadline(after(s.limits.Write)); err != nil {
+		return err
+	}
+	return write(c.net, s.framing, reply)
+}
+
+// write sends one message in one go.
+func write(conn *net.UnixConn, framing Framing, message []byte) error {
+	if framing.Append == nil {
+		_, err := conn.Write(message)
+		return err
+	}
+	var room [64]byte
+	parts := net.Buffers{framing.Append(room[:0], len(message)), message}
+	_, err := parts.WriteTo(conn)
+	return err
+}
+
+// count books why a connection ended.
+func (s *Server) count(c *Conn, err error) {
+	c.mu.Lock()
+	stopping := c.stopping
+	c.mu.Unlock()
+	if stopping {
+		return
+	}
+	var what string
+	switch {
+	case errors.Is(err, io.EOF), errors.Is(err, ErrClosed), errors.Is(err, net.ErrClosed),
+		errors.Is(err, syscall.EPIPE), errors.Is(err, syscall.ECONNRESET):
+		return
+	case errors.Is(err, errIdle):
+		s.stats.idle.Add(1)
+		return
+	case errors.Is(err, ErrTooLong):
+		s.stats.tooLong.Add(1)
+		what = "Closed a local connection: message too long."
+	case errors.Is(err, ErrCut):
+		s.stats.cut.Add(1)
+		return
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		s.stats.slow.Add(1)
+		what = "Closed a local connection: too slow."
+	default:
+		what = "A local connection failed."
+	}
+	s.log.Debug(what, "connection", c.number, "err", err)
+}
