@@ -187,7 +187,7 @@ func TestSendPackage_Cancelled(t *testing.T) {
 	tab.p.send(chunk.Counter, "ok", "File updated")
 	content := chunk.Payload[len(path)+1:]
 	for {
-		f := tab.p.next()
+		f := tab.p.request()
 		if f.Command == "file_upd" {
 			content = append(content, f.Payload[len(path)+1:]...)
 			tab.p.send(f.Counter, "ok", "File updated")

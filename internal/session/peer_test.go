@@ -224,15 +224,20 @@ func (p *peer) refused(command, payload, want string) {
 	}
 }
 
+// request gives the next request of ours, also one that ask has held.
+func (p *peer) request() (f wire.Frame) {
+	p.t.Helper()
+	if len(p.held) == 0 {
+		return p.next()
+	}
+	f, p.held = p.held[0], p.held[1:]
+	return f
+}
+
 // expect gives the next request of ours, of the command.
 func (p *peer) expect(command string) wire.Frame {
 	p.t.Helper()
-	var f wire.Frame
-	if len(p.held) > 0 {
-		f, p.held = p.held[0], p.held[1:]
-	} else {
-		f = p.next()
-	}
+	f := p.request()
 	if f.Command != command {
 		p.t.Fatalf("got %s %.100q, want %s", f.Command, f.Payload, command)
 	}
