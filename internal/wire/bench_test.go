@@ -46,7 +46,7 @@ func BenchmarkEncode(b *testing.B) {
 		var dst []byte
 		for b.Loop() {
 			var err error
-			if dst, err = AppendFrame(dst[:0], k, Frame{1, "file_upd", payload}); err != nil {
+			if dst, err = AppendFrame(dst[:0], k, Frame{Counter: 1, Command: "file_upd", Payload: payload}); err != nil {
 				b.Fatal(err)
 			}
 		}
@@ -55,7 +55,7 @@ func BenchmarkEncode(b *testing.B) {
 
 func BenchmarkDecode(b *testing.B) {
 	eachSize(b, func(b *testing.B, k *Key, payload []byte) {
-		frame, err := AppendFrame(nil, k, Frame{1, "file_upd", payload})
+		frame, err := AppendFrame(nil, k, Frame{Counter: 1, Command: "file_upd", Payload: payload})
 		if err != nil {
 			b.Fatal(err)
 		}

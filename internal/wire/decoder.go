@@ -15,12 +15,13 @@ import (
 const readAhead = 16 << 10
 
 // A Decoder reads whole messages from a connection. Its methods belong to one
-// goroutine, except SetLimits and Recycle, which any may call.
+// goroutine, except SetLimits, OpenSealed and Recycle, which any may call.
 type Decoder struct {
 	r       *bufio.Reader
 	key     *Key
 	policy  *TokenPolicy
 	limits  atomic.Pointer[Limits]
+	sealed  atomic.Pointer[Stream]
 	buffers *Buffers
 	busy    func()
 	idle    func()
@@ -159,14 +160,19 @@ func (d *Decoder) frame() (f Frame, whole bool, err error) {
 	if joining {
 		d.open.drop(h.counter)
 	}
-	if d.key != nil {
-		size := int64(len(buf))
-		var reason string
-		if buf, reason, err = d.openToken(buf); err != nil {
-			return f, false, h.refused(reason, size, err)
-		}
+	size, reason := int64(len(buf)), ReasonToken
+	stream := d.sealed.Load()
+	sealed := h.sealed && stream != nil // the flag means nothing to other peers
+	switch {
+	case sealed:
+		buf, err = stream.open(d.head[:], buf)
+	case d.key != nil:
+		buf, reason, err = d.openToken(buf)
 	}
-	return Frame{Counter: h.counter, Command: h.command, Payload: buf}, true, nil
+	if err != nil {
+		return f, false, h.refused(reason, size, err)
+	}
+	return Frame{Counter: h.counter, Command: h.command, Payload: buf, Sealed: sealed}, true, nil
 }
 
 // await tells the owner when the next n bytes are not all here yet.

@@ -88,7 +88,7 @@ func TestDecoder_OneByteAtATime(t *testing.T) {
 		"half at a time": iotest.HalfReader(strings.NewReader(sent)),
 	} {
 		got, err := all(NewDecoder(r, nil, DefaultLimits()))
-		want := []Frame{{1, "hello", []byte("w1 wazuh")}, {2, "echo", nil}}
+		want := []Frame{{Counter: 1, Command: "hello", Payload: []byte("w1 wazuh")}, {Counter: 2, Command: "echo", Payload: nil}}
 		if d := cmp.Diff(want, got, emptyIsNil); d != "" || !errors.Is(err, io.EOF) {
 			t.Errorf("%s: %v %s", name, err, d)
 		}
@@ -108,28 +108,28 @@ func TestDecoder_Divided(t *testing.T) {
 	}{
 		{"short token cut in two", k,
 			raw(1, "echo", token[:7], true) + raw(1, "echo", token[7:], false),
-			[]Frame{{1, "echo", []byte("whole")}}},
+			[]Frame{{Counter: 1, Command: "echo", Payload: []byte("whole")}}},
 		{"name of the last piece counts", k,
 			raw(1, "one", token[:7], true) + raw(1, "two", token[7:9], true) + raw(1, "three", token[9:], false),
-			[]Frame{{1, "three", []byte("whole")}}},
+			[]Frame{{Counter: 1, Command: "three", Payload: []byte("whole")}}},
 		{"pieces of length 0", k,
 			raw(1, "e", "", true) + raw(1, "e", token, true) + raw(1, "e", "", true) + raw(1, "e", "", false),
-			[]Frame{{1, "e", []byte("whole")}}},
+			[]Frame{{Counter: 1, Command: "e", Payload: []byte("whole")}}},
 		{"other frames between", k,
 			raw(1, "e", token[:50], true) + raw(2, "ok", empty, false) + raw(1, "e", token[50:], false),
-			[]Frame{{2, "ok", nil}, {1, "e", []byte("whole")}}},
+			[]Frame{{Counter: 2, Command: "ok", Payload: nil}, {Counter: 1, Command: "e", Payload: []byte("whole")}}},
 		{"two divided messages, mixed", k,
 			raw(1, "e", token[:50], true) + raw(2, "f", token[:3], true) + raw(1, "e", token[50:], false) + raw(2, "f", token[3:], false),
-			[]Frame{{1, "e", []byte("whole")}, {2, "f", []byte("whole")}}},
+			[]Frame{{Counter: 1, Command: "e", Payload: []byte("whole")}, {Counter: 2, Command: "f", Payload: []byte("whole")}}},
 		{"a counter used again", k,
 			raw(1, "e", token[:50], true) + raw(1, "e", token[50:], false) + raw(1, "e", token, false),
-			[]Frame{{1, "e", []byte("whole")}, {1, "e", []byte("whole")}}},
+			[]Frame{{Counter: 1, Command: "e", Payload: []byte("whole")}, {Counter: 1, Command: "e", Payload: []byte("whole")}}},
 		{"name of 11 bytes", nil,
 			raw(1, "syn_i_w_m_p", "a", true) + raw(1, "syn_i_w_m_p", "b", false),
-			[]Frame{{1, "syn_i_w_m_p", []byte("ab")}}},
+			[]Frame{{Counter: 1, Command: "syn_i_w_m_p", Payload: []byte("ab")}}},
 		{"only empty pieces, clear", nil,
 			raw(1, "e", "", true) + raw(1, "e", "", false),
-			[]Frame{{1, "e", nil}}},
+			[]Frame{{Counter: 1, Command: "e", Payload: nil}}},
 	} {
 		d := NewDecoder(strings.NewReader(c.sent), c.key, DefaultLimits())
 		got, err := all(d)

@@ -37,6 +37,8 @@ type Frame struct {
 	Command string // as it came, any bytes: quote it before it meets a log
 	// Payload belongs to whoever holds the frame; see [Decoder.Next].
 	Payload []byte
+	// Sealed says that the frame came sealed (see Stream).
+	Sealed bool
 }
 
 // AppendFrame appends f as it travels to dst: header and sealed payload, or
@@ -123,6 +125,7 @@ type header struct {
 	length  uint32
 	command string
 	more    bool // flag 'd': further pieces of this message follow
+	sealed  bool // flag 's': sealed, no token
 }
 
 // parseHeader reads the first HeaderSize bytes of b.
@@ -133,5 +136,6 @@ func parseHeader(b []byte) header {
 		length:  binary.BigEndian.Uint32(b[lengthAt:]),
 		command: string(name),
 		more:    b[flagAt] == flagDivide,
+		sealed:  b[flagAt] == flagSealed,
 	}
 }

@@ -136,7 +136,7 @@ func replay(t *testing.T, k *Key, sent []byte, dir string, records []recorded) {
 		if f.Counter != r.Counter || f.Command != r.Command || !r.matches(f.Payload) {
 			t.Fatalf("decoded %d %q %.60q, want %d %q", f.Counter, f.Command, f.Payload, r.Counter, r.Command)
 		}
-		again, err := appendFrame(nil, Frame{r.Counter, r.field(), f.Payload}, r.sealer(t, k), SealedSize(len(f.Payload)))
+		again, err := appendFrame(nil, Frame{Counter: r.Counter, Command: r.field(), Payload: f.Payload}, r.sealer(t, k), SealedSize(len(f.Payload)))
 		if err != nil || !bytes.HasPrefix(sent, again) {
 			t.Fatalf("%q sealed again differs: %v", r.Command, err)
 		}
@@ -170,7 +170,7 @@ func TestRecordings_Divided(t *testing.T) {
 				break
 			}
 		}
-		sent, err := appendFrame(nil, Frame{r.Joined, name, clear}, seal, SealedSize(len(clear)))
+		sent, err := appendFrame(nil, Frame{Counter: r.Joined, Command: name, Payload: clear}, seal, SealedSize(len(clear)))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -50,7 +50,8 @@ var (
 // a node and share it among its connections. It never prints its bytes.
 type Key struct {
 	text   *base64.Encoding
-	states sync.Pool // of *state
+	secret [KeySize]byte // what other keys are derived from
+	states sync.Pool     // of *state
 }
 
 // state is what one sealing or opening needs; it is costly to make.
@@ -76,7 +77,7 @@ func NewKey(text string) (*Key, error) {
 	if err != nil {
 		return nil, fmt.Errorf("preparing the key: %w", err)
 	}
-	k := &Key{text: base64.URLEncoding.Strict()}
+	k := &Key{text: base64.URLEncoding.Strict(), secret: [KeySize]byte([]byte(text))}
 	k.states.New = func() any {
 		s := &state{mac: hmac.New(sha256.New, signing)}
 		s.enc = cipher.NewCBCEncrypter(block, s.iv[:])

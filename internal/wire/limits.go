@@ -33,7 +33,7 @@ type RefusedError struct {
 	Counter uint32
 	Command string // as it came, any bytes
 	Length  int64  // bytes: the frame's payload, or the divided message so far
-	Err     error  // ErrToken or ErrTokenPolicy when the payload is the reason, else nil
+	Err     error  // ErrToken, ErrSealed or ErrTokenPolicy when the payload is the reason, else nil
 }
 
 // Error quotes the command, which may hold anything.
