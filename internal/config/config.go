@@ -21,6 +21,14 @@ type Config struct {
 	// says that the option is there but cannot be used; see DebugLevel.
 	Debug         int
 	DebugUnusable bool
+	// Agents, Backup, Database and Shared are what daemons beside the original's
+	// cluster daemon read from ossec.conf and the internal options. They are
+	// looked at only where the database of agents is embedded; see
+	// AgentDBEmbedded.
+	Agents   Agents
+	Backup   Backup
+	Database DatabaseOptions
+	Shared   SharedOptions
 	// Testudo is etc/testudo.yaml.
 	Testudo Settings
 
@@ -161,7 +169,9 @@ func defaultIntervals() Intervals {
 func Default(home string) *Config {
 	return &Config{
 		Home: home, Cluster: defaultCluster(), Items: manifest.DefaultItems(), Intervals: defaultIntervals(),
-		DistributedAPI: true, Testudo: defaultSettings(), sources: map[string]string{},
+		DistributedAPI: true, Agents: defaultAgents(), Backup: defaultBackup(),
+		Database: defaultDatabase(), Shared: defaultShared(),
+		Testudo: defaultSettings(), sources: map[string]string{},
 	}
 }
 

@@ -17,20 +17,27 @@ type Setting struct {
 	Source string // FILE:LINE, or BuiltIn
 }
 
-// BuiltIn is the Source of a setting that no file sets.
-const BuiltIn = "built-in"
+// Sources that are no line of a file.
+const (
+	BuiltIn   = "built-in"   // no file sets it
+	AsStarted = "as started" // no file sets it, but the program or its flags do
+)
 
-// Explain lists every setting: the <cluster> section, the internal options,
-// cluster.json, testudo.yaml.
+// Explain lists every setting: the <cluster> section, what of other daemons'
+// settings is in force here, the internal options, cluster.json, testudo.yaml.
 func (c *Config) Explain() []Setting {
 	var out []Setting
 	add := func(path, value string) {
 		out = append(out, Setting{path, value, c.source(path)})
 	}
 	c.explainCluster(add)
+	tables := [][]field{intervalFields(), settingFields()}
+	if c.AgentDBEmbedded() {
+		tables = append([][]field{daemonFields(), optionFields()}, tables...)
+	}
 	add(debugOption, strconv.Itoa(c.Debug))
 	c.explainItems(add)
-	for _, fields := range [][]field{intervalFields(), settingFields()} {
+	for _, fields := range tables {
 		for i := range fields {
 			add(fields[i].path, show(fields[i].at(c)))
 		}

@@ -23,6 +23,7 @@ const (
 type LoadOptions struct {
 	Home     string // directory of the node
 	ConfFile string // another file in the place of Home/etc/ossec.conf; empty = none
+	AgentDB  string // services.agentdb where testudo.yaml does not say: Embedded (also when empty) or External
 }
 
 // Load reads all files of a home. It always gives a Config, in which what could
@@ -43,13 +44,17 @@ func Load(o LoadOptions) (*Config, []Problem) {
 	shipped, local := in(OptionsPath), in(LocalOptionsPath)
 	settings := in(SettingsPath)
 
+	if o.AgentDB == External {
+		c.Testudo.Services.AgentDB, c.sources[agentDBService] = External, AsStarted
+	}
+	settings.readSettings(c) // first: it says which other settings are ours to read
 	installed.readClusterJSON(c, false)
 	own.readClusterJSON(c, true)
 	if lines := conf.readClusterFile(c); lines != nil {
 		conf.check(c, lines)
 	}
 	c.readDebug(shipped, local)
-	settings.readSettings(c)
+	c.readDaemonOptions(shipped, local)
 
 	return c, slices.Concat(installed.problems, own.problems, c.clusterRelations(), conf.problems,
 		shipped.problems, local.problems, settings.problems, c.settingsRelations())

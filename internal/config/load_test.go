@@ -278,7 +278,7 @@ func TestLoad_AllFilesAtOnce(t *testing.T) {
 		InstalledJSONPath: `{"intervals": {"worker": {"sync_integrity": 0}}}`,
 		OwnJSONPath:       "{\n\"distributed_api\": {\"enabled\": 1}}",
 		OptionsPath:       debugOption + "=7\n",
-		SettingsPath:      "limits:\n  uploads: many\nservices: {}\n",
+		SettingsPath:      "limits:\n  uploads: many\nservice: {}\n",
 	})
 	_, problems := Load(LoadOptions{Home: home})
 	want := `framework/wazuh/core/cluster/cluster.json:1: error: Error 3005 - Error reading cluster JSON file: intervals.worker.sync_integrity: 0 is not between 0.01 s and 31536000 s
@@ -287,7 +287,7 @@ etc/ossec.conf:2: error: cluster.key: Error 3004 - Error in cluster configuratio
 etc/ossec.conf:4: error: cluster.port: Error 3004 - Error in cluster configuration: Port must be higher than 1024 and lower than 65535.
 etc/internal_options.conf:1: warning: wazuh_clusterd.debug: "7" is not 0, 1 or 2; the log level is info
 etc/testudo.yaml:2: error: limits.uploads: must be a whole number, not "many"
-etc/testudo.yaml:3: error: services: unknown key
+etc/testudo.yaml:3: error: service: unknown key; is services meant?
 `
 	if diff := cmp.Diff(want, lines(home, problems)); diff != "" {
 		t.Errorf("problems (-want +got):\n%s", diff)

@@ -13,8 +13,34 @@ type Settings struct {
 	Version   string // the version shown to other nodes; theirs must be the same
 	Metrics   MetricsSettings
 	Log       LogSettings
+	Services  ServicesSettings
+	AgentDB   AgentDBSettings
 	Integrity IntegritySettings
 	Limits    Limits
+}
+
+// Who does a service: this node itself, or a daemon of the installation that it
+// stands in.
+const (
+	Embedded = "embedded"
+	External = "external"
+)
+
+// ServicesSettings is the section services.
+type ServicesSettings struct {
+	// AgentDB says who keeps the database of agents: Embedded or External. With
+	// External everything that the original's daemons do around it is theirs as
+	// well (docs/agents.md).
+	AgentDB string
+}
+
+// AgentDBSettings is the section agentdb: the socket of an embedded database.
+type AgentDBSettings struct {
+	SQLWrites    bool          // statements that write are let through "global sql"
+	Connections  int           // open at a time
+	MessageBytes ByteSize      // of one request
+	MessageTime  time.Duration // from a message's first byte to its last, in either direction
+	QueryTime    time.Duration // of one request; then it is broken off
 }
 
 // MetricsSettings is the section metrics.
@@ -62,9 +88,13 @@ type Limits struct {
 
 func defaultSettings() Settings {
 	return Settings{
-		Version: "4.7.5",
-		Metrics: MetricsSettings{Address: "127.0.0.1:9616"},
-		Log:     LogSettings{Format: "text"},
+		Version:  "4.7.5",
+		Metrics:  MetricsSettings{Address: "127.0.0.1:9616"},
+		Log:      LogSettings{Format: "text"},
+		Services: ServicesSettings{AgentDB: Embedded},
+		AgentDB: AgentDBSettings{
+			Connections: 256, MessageBytes: 64 << 10, MessageTime: 10 * time.Second, QueryTime: time.Minute,
+		},
 		Integrity: IntegritySettings{
 			HoldShrink: true, ShrinkRatio: 0.5, Watch: true, CacheBytes: 1 << 30,
 		},

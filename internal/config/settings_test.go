@@ -105,7 +105,7 @@ func TestSettings_Refused(t *testing.T) {
 		{"a list", "- 1\n", "1: must be an object, not a list"},
 		{"a second document", "log:\n---\nlog:\n", "2: a second document begins here"},
 		{"unknown key", "log:\n  fromat: json\n", "2: log.fromat: unknown key; is log.format meant?"},
-		{"service", "services:\n  agentdb: external\n", "1: services: unknown key"},
+		{"service", "services:\n  agentdb: none\n", `2: services.agentdb: "none" is neither "embedded" nor "external"`},
 		{"key twice", "log:\n  format: json\n  format: text\n", `3: key "format" is given twice, first on line 2`},
 		{"alias", "log: &x\n  format: json\nlimits: *x\n", "1: anchors and aliases are not supported"},
 		{"key is a list", "? [a]\n: 1\n", "1: a key is no text"},

@@ -65,6 +65,18 @@ func settingFields() []field {
 			doc: "Where /metrics, /healthz and /readyz are served, as host:port. \"\" turns them off.\nThere is no password: keep it on the loopback address or behind a firewall."},
 		{path: "log.format", check: checkLogFormat, at: func(c *Config) any { return &c.Testudo.Log.Format },
 			doc: "How logs/cluster.log is written: \"text\" (as the original does) or \"json\"."},
+		{path: agentDBService, check: checkService, at: func(c *Config) any { return &c.Testudo.Services.AgentDB },
+			doc: "Who keeps the database of agents: \"embedded\" (this node) or \"external\" (the wazuh-db of\nthe installation, which must run). Started as wazuh-clusterd it is external unless said here."},
+		{path: "agentdb.sql_writes", at: func(c *Config) any { return &c.Testudo.AgentDB.SQLWrites },
+			doc: "Let \"global sql\" on the database socket change data, as the original does."},
+		{path: "agentdb.connections", min: 8, max: 1e5, at: func(c *Config) any { return &c.Testudo.AgentDB.Connections },
+			doc: "Connections to the database socket."},
+		{path: "agentdb.message_bytes", min: 64 << 10, max: 64 * mebi, at: func(c *Config) any { return &c.Testudo.AgentDB.MessageBytes },
+			doc: "Size of a request there. The original takes 64KiB; answers are never larger than that."},
+		{path: "agentdb.message_time", min: 0.1, max: hour, at: func(c *Config) any { return &c.Testudo.AgentDB.MessageTime },
+			doc: "Time from a message's first byte to its last, in either direction. A connection may be\nsilent between two requests for as long as it likes."},
+		{path: "agentdb.query_time", min: 0.1, max: hour, at: func(c *Config) any { return &c.Testudo.AgentDB.QueryTime },
+			doc: "Time one request may take until it is broken off."},
 		{path: "integrity.hold_shrink", at: func(c *Config) any { return &c.Testudo.Integrity.HoldShrink },
 			doc: "On the master: when many synchronised files vanish at once, or client.keys becomes\nempty, keep the workers as they are until somebody says that this is meant."},
 		{path: "integrity.shrink_ratio", min: 0.01, max: 1, at: func(c *Config) any { return &c.Testudo.Integrity.ShrinkRatio },
@@ -116,6 +128,15 @@ var versionForm = regexp.MustCompile(`^[0-9]{1,5}\.[0-9]{1,5}\.[0-9]{1,5}$`)
 func checkVersion(text string) error {
 	if !versionForm.MatchString(text) {
 		return fmt.Errorf("%.64q is no version such as 4.7.5", text)
+	}
+	return nil
+}
+
+const agentDBService = "services.agentdb"
+
+func checkService(text string) error {
+	if text != Embedded && text != External {
+		return fmt.Errorf("%.64q is neither %q nor %q", text, Embedded, External)
 	}
 	return nil
 }
