@@ -1,7 +1,11 @@
 package sqlitedb
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"slices"
+	"time"
 
 	"zombiezen.com/go/sqlite"
 	"zombiezen.com/go/sqlite/sqlitex"
@@ -36,6 +40,40 @@ func Blob(s *Stmt, col int) []byte {
 	out := make([]byte, n)
 	return out[:s.ColumnBytes(col, out)]
 }
+
+// leaveGrace is how long leaving the write-ahead log may wait for a lock.
+const leaveGrace = time.Second
+
+// leaveWAL folds the write-ahead log into the file and goes back to a rollback
+// journal. Where another process has the database open nothing happens, and
+// nothing is lost: the log is as good a form.
+func leaveWAL(c *Conn) {
+	wait, cancel := context.WithTimeout(context.Background(), leaveGrace)
+	defer cancel()
+	c.SetInterrupt(wait.Done())
+	defer c.SetInterrupt(nil)
+	_ = sqlitex.ExecuteTransient(c, "PRAGMA journal_mode = DELETE", nil)
+}
+
+// AppendColumn appends the text of column col of the current row to dst, without
+// the detour over a string.
+func AppendColumn(dst []byte, s *Stmt, col int) []byte {
+	n := s.ColumnLen(col)
+	if n == 0 {
+		return dst
+	}
+	dst = slices.Grow(dst, n)
+	return dst[:len(dst)+s.ColumnBytes(col, dst[len(dst):len(dst)+n])]
+}
+
+// The types of a value in a column.
+const (
+	TypeInteger = sqlite.TypeInteger
+	TypeFloat   = sqlite.TypeFloat
+	TypeText    = sqlite.TypeText
+	TypeBlob    = sqlite.TypeBlob
+	TypeNull    = sqlite.TypeNull
+)
 
 // pragma runs "PRAGMA name = value" without keeping the statement.
 func pragma(c *Conn, name, value string) error {
@@ -77,4 +115,23 @@ func harden(c *Conn, cacheKiB int) error {
 		}
 	}
 	return nil
+}
+
+// SelectOne is Select for a statement that is not worth keeping prepared. Text
+// after the statement is ignored.
+func SelectOne(c *Conn, query string, each func(*Stmt) error) (err error) {
+	s, _, err := c.PrepareTransient(query)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.Finalize()) }()
+	for {
+		row, err := s.Step()
+		if err != nil || !row {
+			return err
+		}
+		if err := each(s); err != nil {
+			return err
+		}
+	}
 }

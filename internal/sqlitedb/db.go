@@ -22,8 +22,9 @@ type DB struct {
 	closed  sync.Once
 	err     error // of Close
 
-	writer  chan *Conn // holds the writing connection while nobody uses it
-	readers chan *Conn // one slot a reader; nil is a connection not yet opened
+	writer  chan *Conn  // holds the writing connection while nobody uses it
+	level   Synchronous // of the writing connection; for whoever holds it
+	readers chan *Conn  // one slot a reader; nil is a connection not yet opened
 }
 
 func newDB(o Options) *DB {
@@ -53,7 +54,11 @@ func (db *DB) Close() error {
 			}
 		}
 		if !db.o.ReadOnly {
-			errs = append(errs, (<-db.writer).Close())
+			c := <-db.writer
+			if db.o.Rollback {
+				leaveWAL(c)
+			}
+			errs = append(errs, c.Close())
 		}
 		if err := errors.Join(errs...); err != nil {
 			db.err = fmt.Errorf("close database %s: %w", db.o.Path, err)
@@ -93,6 +98,41 @@ func (db *DB) Read(ctx context.Context, fn func(*Conn) error) error {
 // another, and up to Options.BusyTimeout for those of other processes (ErrBusy).
 // fn must not keep the connection nor end the transaction.
 func (db *DB) Write(ctx context.Context, fn func(*Conn) error) error {
+	return db.WriteSync(ctx, db.o.Synchronous, fn)
+}
+
+// WriteSync is Write with a commit that waits for the disk as much as level says,
+// whatever Options.Synchronous is.
+func (db *DB) WriteSync(ctx context.Context, level Synchronous, fn func(*Conn) error) error {
+	return db.withWriter(ctx, func(ctx context.Context, c *Conn) error {
+		if level != db.level {
+			if err := pragma(c, "synchronous", level.pragma()); err != nil {
+				return explain(ctx, err)
+			}
+			db.level = level
+		}
+		return db.transact(ctx, c, "BEGIN IMMEDIATE", fn)
+	})
+}
+
+// Alone calls fn with the writing connection outside of any transaction, for
+// statements that cannot run inside one, such as VACUUM. Writes wait meanwhile.
+// fn must not keep the connection nor leave a transaction open.
+func (db *DB) Alone(ctx context.Context, fn func(*Conn) error) error {
+	return db.withWriter(ctx, func(ctx context.Context, c *Conn) (err error) {
+		defer func() {
+			c.SetInterrupt(nil)
+			if !c.AutocommitEnabled() {
+				err = errors.Join(err, sqlitex.ExecuteTransient(c, "ROLLBACK", nil))
+			}
+		}()
+		c.SetInterrupt(ctx.Done())
+		return explain(ctx, fn(c))
+	})
+}
+
+// withWriter calls fn while it holds the writing connection.
+func (db *DB) withWriter(ctx context.Context, fn func(context.Context, *Conn) error) error {
 	if db.o.ReadOnly {
 		return ErrReadOnly
 	}
@@ -108,7 +148,7 @@ func (db *DB) Write(ctx context.Context, fn func(*Conn) error) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	return db.transact(ctx, c, "BEGIN IMMEDIATE", fn)
+	return fn(ctx, c)
 }
 
 // scope joins the caller's context and the life of the database.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"strings"
 
 	"zombiezen.com/go/sqlite"
 )
@@ -40,6 +41,40 @@ var (
 // trying again without replacing it is in vain.
 func IsBroken(err error) bool {
 	return errors.Is(err, ErrNotDatabase) || errors.Is(err, ErrDamaged)
+}
+
+// Text returns what is at the bottom of err, without what was put around it and
+// without the name of SQLite's result code: "UNIQUE constraint failed: pet.name".
+func Text(err error) string {
+	code := sqlite.ErrCode(err)
+	for err != nil {
+		inner := errors.Unwrap(err)
+		if joined, ok := err.(interface{ Unwrap() []error }); ok {
+			all := joined.Unwrap() // the first one is our own name for the rest
+			inner = all[len(all)-1]
+		}
+		if inner == nil {
+			return strings.TrimPrefix(err.Error(), code.Message()+": ")
+		}
+		err = inner
+	}
+	return ""
+}
+
+// IsFull reports whether err says that there is no room left for the database or
+// that the disk refuses to be written: an error that may be gone later.
+func IsFull(err error) bool {
+	switch sqlite.ErrCode(err).ToPrimary() {
+	case sqlite.ResultFull, sqlite.ResultIOErr:
+		return true
+	default:
+		return false
+	}
+}
+
+// IsConstraint reports whether err says that a value breaks a rule of the schema.
+func IsConstraint(err error) bool {
+	return sqlite.ErrCode(err).ToPrimary() == sqlite.ResultConstraint
 }
 
 // explain gives err the sentinel that belongs to SQLite's result code. An

@@ -126,6 +126,9 @@ func (db *DB) setUpWriter(ctx context.Context, c *Conn) error {
 	if db.o.Existing {
 		return explain(wait, db.checkSchema(c))
 	}
+	if db.o.Setup != nil {
+		return explain(wait, db.setUpForeign(c))
+	}
 	if err := db.checkOwner(c); err != nil {
 		return explain(wait, err)
 	}
@@ -137,6 +140,16 @@ func (db *DB) setUpWriter(ctx context.Context, c *Conn) error {
 	return nil
 }
 
+// setUpForeign runs Options.Setup in a transaction.
+func (db *DB) setUpForeign(c *Conn) (err error) {
+	end, err := sqlitex.ImmediateTransaction(c)
+	if err != nil {
+		return err
+	}
+	defer end(&err)
+	return db.o.Setup(c)
+}
+
 func (db *DB) setUpJournal(c *Conn) error {
 	if err := harden(c, writerCacheKiB); err != nil {
 		return err
@@ -146,10 +159,16 @@ func (db *DB) setUpJournal(c *Conn) error {
 			return err
 		}
 	}
+	if db.o.LogPages > 0 {
+		if err := pragma(c, "wal_autocheckpoint", fmt.Sprint(db.o.LogPages)); err != nil {
+			return err
+		}
+	}
 	if err := pragma(c, "journal_size_limit", fmt.Sprint(walKeepBytes)); err != nil {
 		return err
 	}
-	return pragma(c, "synchronous", db.o.Synchronous.pragma())
+	db.level = db.o.Synchronous
+	return pragma(c, "synchronous", db.level.pragma())
 }
 
 // useWAL switches to the write-ahead log. SQLite answers with the journal mode
@@ -197,6 +216,9 @@ func (db *DB) checkOwner(c *Conn) error {
 
 // checkSchema is checkOwner for a database that may not be migrated.
 func (db *DB) checkSchema(c *Conn) error {
+	if db.o.Setup != nil {
+		return db.o.Setup(c)
+	}
 	if err := db.checkOwner(c); err != nil {
 		return err
 	}

@@ -56,6 +56,22 @@ type Options struct {
 	// is refused with ErrForeign.
 	AppID int32
 
+	// Setup, when set, takes the place of Migrations and AppID for a file whose
+	// schema is not this package's to number, such as another program's. It runs at
+	// Open on the writing connection inside a transaction, makes the schema when
+	// there is none, and refuses the file with ErrSchema or ErrForeign when it is
+	// not the right one. With Existing or ReadOnly it must not write.
+	Setup func(c *Conn) error
+
+	// Rollback leaves the file in rollback journal mode, without files beside it,
+	// when Close finds no other process using it. For a file that other programs
+	// may open when this one has ended.
+	Rollback bool
+
+	// LogPages is how many pages the write-ahead log may hold before a commit
+	// folds it into the file. 0 means 1000. More makes large writes cheaper.
+	LogPages int
+
 	// Mode is the mode of a newly made file and of the files beside it, whatever
 	// the umask says. 0 means 0640. A file that exists keeps its mode.
 	Mode fs.FileMode
