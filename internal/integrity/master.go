@@ -242,7 +242,7 @@ func (c *checking) compare(ctx context.Context, u *session.Upload, g *generation
 	c.mu.Lock()
 	last := c.last
 	c.mu.Unlock()
-	if last.generation == g.number && last.sum == u.Sum() {
+	if last.generation == g.number && last.sum == u.Sum() && last.sum != [32]byte{} {
 		return manifest.Difference{}, last.files, nil
 	}
 	theirs, err := readMetadata(ctx, u, c.m.cfg.Limits)

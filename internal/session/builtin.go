@@ -25,6 +25,8 @@ func (s *Session) addBuiltins(m *Mux) {
 	m.Handle("new_file", handleNewFile)
 	m.Handle("file_upd", handleFileUpdate)
 	m.Handle("file_end", handleFileEnd)
+	m.handleSealed(cmdSealedUpdate, handleSealedUpdate)
+	m.handleSealed(cmdSealedEnd, handleSealedEnd)
 	m.HandleControl("cancel_task", handleCancel)
 	m.HandleControl(introduce, handleIntroduce)
 }
@@ -37,23 +39,24 @@ const introduce = "testudo"
 // (docs/extensions.md).
 type Capabilities struct {
 	Features []string `json:"features"`
+	Seed     string   `json:"seed,omitempty"` // hexadecimal, this end's part of the keys of sealed frames
 }
+
+func (c *Capabilities) has(feature string) bool { return slices.Contains(c.Features, feature) }
 
 // Features of this version.
 const (
 	FeaturePush   = "push"   // the master announces a change by t_changed
 	FeatureDigest = "digest" // a worker may ask t_in_step instead of sending its metadata
 	FeatureLarge  = "large"  // packages have no size limit
+	FeatureAgents = "agents" // a second string of agents' data may follow while the first is worked on; results name theirs
+	FeatureSealed = "sealed" // the bytes of files travel in sealed frames
 )
-
-func ours() Capabilities {
-	return Capabilities{Features: []string{FeaturePush, FeatureDigest, FeatureLarge}}
-}
 
 // PeerHas says whether the peer is a Testudo node with a feature.
 func (s *Session) PeerHas(feature string) bool {
 	c := s.peer.Load()
-	return c != nil && slices.Contains(c.Features, feature)
+	return c != nil && c.has(feature)
 }
 
 // PeerIsTestudo says whether the peer has introduced itself as a Testudo node.
@@ -63,7 +66,7 @@ func (s *Session) PeerIsTestudo() bool { return s.peer.Load() != nil }
 // know the question, or gives no sensible answer in time, is taken for a 4.7.5
 // node, which is no error. It returns ErrClosed when the session ended.
 func (s *Session) Introduce(ctx context.Context) error {
-	payload, err := json.Marshal(ours())
+	payload, err := json.Marshal(s.ours())
 	if err != nil {
 		return err
 	}
@@ -75,13 +78,15 @@ func (s *Session) Introduce(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := s.setPeer(answer); err != nil {
+	if err := s.setPeer(answer, true); err != nil {
 		s.log.Debug("The master's introduction makes no sense", "error", logging.Quote(err.Error()))
 	}
 	return nil
 }
 
-func (s *Session) setPeer(payload []byte) error {
+// setPeer takes the peer's introduction; weAsked says that it is the answer to
+// ours.
+func (s *Session) setPeer(payload []byte, weAsked bool) error {
 	const most = 4096
 	if len(payload) > most {
 		return fmt.Errorf("capabilities of %d bytes: %w", len(payload), ErrTooMuch)
@@ -90,15 +95,20 @@ func (s *Session) setPeer(payload []byte) error {
 	if err := json.Unmarshal(payload, &c); err != nil {
 		return fmt.Errorf("capabilities: %w", err)
 	}
+	if err := s.agree(c, weAsked); err != nil {
+		return fmt.Errorf("capabilities: %w", err)
+	}
 	s.peer.Store(&c)
 	return nil
 }
 
 func handleIntroduce(_ context.Context, s *Session, payload []byte) (Reply, error) {
-	if err := s.setPeer(payload); err != nil {
-		return Reply{}, err
+	if s.peer.Load() == nil { // a second question changes nothing
+		if err := s.setPeer(payload, false); err != nil {
+			return Reply{}, err
+		}
 	}
-	answer, err := json.Marshal(ours())
+	answer, err := json.Marshal(s.ours())
 	return Reply{replyOK, answer}, err
 }
 

@@ -58,6 +58,9 @@ func (s *Session) read() error {
 		}
 		s.heard()
 		s.cfg.Metrics.FrameReceived()
+		if frame.Sealed {
+			s.sealing.ready.Store(true) // the peer is prepared for them: it sends them
+		}
 		if isReply(frame.Command) {
 			s.calls.answer(frame)
 			continue
@@ -85,6 +88,9 @@ func (s *Session) readError(err error) error {
 
 func (s *Session) dispatch(frame wire.Frame) error {
 	r := s.mux.find(frame.Command)
+	if r.sealed && !frame.Sealed {
+		r = unknownRoute(frame.Command)
+	}
 	if s.log.Enabled(s.ctx, slog.LevelDebug) {
 		s.log.Debug("Command received: b'" + quoteCommand(frame.Command) + "'")
 	}

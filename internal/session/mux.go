@@ -53,6 +53,7 @@ type route struct {
 	handle  Handler
 	control bool
 	unknown bool
+	sealed  bool // taken in sealed frames only
 }
 
 // Mux finds the handler of a command, as http.ServeMux does for paths. It is
@@ -75,6 +76,9 @@ func (m *Mux) HandleControl(command string, h Handler) {
 	m.add(command, route{handle: h, control: true})
 }
 
+// handleSealed registers a handler of what must come sealed.
+func (m *Mux) handleSealed(command string, h Handler) { m.add(command, route{handle: h, sealed: true}) }
+
 func (m *Mux) add(command string, r route) {
 	if _, twice := m.routes[command]; twice {
 		panic("session: two handlers for " + command)
@@ -86,6 +90,10 @@ func (m *Mux) find(command string) route {
 	if r, ok := m.routes[command]; ok {
 		return r
 	}
+	return unknownRoute(command)
+}
+
+func unknownRoute(command string) route {
 	return route{control: true, unknown: true, handle: func(context.Context, *Session, []byte) (Reply, error) {
 		return Reply{}, unknownCommand(command)
 	}}

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"testudo/internal/fault"
+	"testudo/internal/wire"
 )
 
 // A file leaves in chunks of this size, so many of them on the way at once to
@@ -172,6 +173,7 @@ type outgoing struct {
 	ahead   int // chunks that may be unanswered when the next one leaves
 	silent  int // chunks in a row without an answer
 	digest  hash.Hash
+	sealed  bool // the peer takes sealed frames
 	bytes   int64
 	started time.Time
 
@@ -188,6 +190,9 @@ func (s *Session) newOutgoing(ctx context.Context) *outgoing {
 	f := &outgoing{s: s, ctx: ctx, path: "/" + uploadDir(s.hello.Name) + "/" + name, digest: sha256.New(), started: now}
 	if s.PeerIsTestudo() {
 		f.ahead = chunkWindow - 1
+	}
+	if f.sealed = s.sealing.ready.Load(); f.sealed {
+		f.digest = newChecksum()
 	}
 	f.buf = make([]byte, 0, chunkBytes)
 	f.buf = append(append(f.buf, f.path...), ' ')
@@ -232,7 +237,7 @@ func (f *outgoing) flush() error {
 	if err := f.ctx.Err(); err != nil { // an answer and a cancel may come together
 		return err
 	}
-	c, err := f.s.start(f.ctx, "file_upd", f.buf, false)
+	c, err := f.s.startFrame(f.ctx, f.frame("file_upd", cmdSealedUpdate, f.buf), false)
 	if err != nil {
 		return err
 	}
@@ -277,10 +282,23 @@ func (f *outgoing) finish(ctx context.Context) error {
 	}
 	f.ended = true
 	end := append([]byte(f.path+" "), f.digest.Sum(nil)...)
-	if _, err := f.s.Request(ctx, "file_end", end); err != nil && !isTimeout(err) {
+	c, err := f.s.startFrame(ctx, f.frame("file_end", cmdSealedEnd, end), false)
+	if err != nil {
+		return err
+	}
+	if _, err := c.wait(ctx); err != nil && !isTimeout(err) {
 		return err
 	}
 	return nil
+}
+
+// frame is one of the file's frames: sealed, under its own name, for a peer
+// that takes it.
+func (f *outgoing) frame(command, sealed string, payload []byte) wire.Frame {
+	if f.sealed {
+		return wire.Frame{Command: sealed, Payload: payload, Sealed: true}
+	}
+	return wire.Frame{Command: command, Payload: payload}
 }
 
 func isTimeout(err error) bool {

@@ -57,14 +57,18 @@ type answer struct {
 }
 
 func (s *Session) start(ctx context.Context, command string, payload []byte, control bool) (*call, error) {
-	c, err := s.calls.add(s, command)
+	return s.startFrame(ctx, wire.Frame{Command: command, Payload: payload}, control)
+}
+
+func (s *Session) startFrame(ctx context.Context, f wire.Frame, control bool) (*call, error) {
+	c, err := s.calls.add(s, f.Command)
 	if err != nil {
 		return nil, s.endOr(err)
 	}
-	f := wire.Frame{Counter: c.counter, Command: command, Payload: payload}
+	f.Counter = c.counter
 	if err := s.send(ctx, f, control); err != nil {
 		s.calls.drop(c.counter)
-		return nil, fmt.Errorf("send %s: %w", command, err)
+		return nil, fmt.Errorf("send %s: %w", f.Command, err)
 	}
 	return c, nil
 }

@@ -68,6 +68,7 @@ type Session struct {
 	inbound     deliveries
 	sendings    sendings
 	refusals    Refusals
+	sealing     sealing
 
 	opened    time.Time
 	lastHeard atomic.Int64 // unix nanoseconds of the last whole frame
@@ -102,6 +103,7 @@ func New(conn net.Conn, cfg Config) *Session {
 	s.dec = wire.NewDecoder(s.input, cfg.Key, cfg.Limits.hello())
 	s.dec.SetTokenPolicy(cfg.Tokens)
 	s.calls.init()
+	s.sealing.init()
 	s.strings.limits = cfg.Limits
 	s.uploads.limits, s.uploads.home = cfg.Limits, cfg.Home
 	s.heard()

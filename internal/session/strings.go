@@ -147,18 +147,45 @@ func (s *Session) SendString(ctx context.Context, data []byte) (string, error) {
 	if _, err := strconv.ParseUint(string(id), 10, 32); err != nil {
 		return "", fmt.Errorf("send string: the peer's id %.32q: %w", id, ErrUnknownString)
 	}
-	payload := make([]byte, 0, min(len(id)+1+len(data), chunkBytes))
-	payload = append(append(payload, id...), ' ')
-	prefix := len(payload)
-	for len(data) > 0 {
-		n := min(cap(payload)-prefix, len(data))
-		payload = append(payload[:prefix], data[:n]...)
-		if _, err := s.Request(ctx, "str_upd", payload); err != nil {
-			return "", fmt.Errorf("send string: %w", err)
-		}
-		data = data[n:]
+	if err := s.sendChunks(ctx, string(id), data); err != nil {
+		return "", fmt.Errorf("send string: %w", err)
 	}
 	return string(id), nil
+}
+
+// sendChunks sends a string's bytes, to a Testudo peer with more than one
+// chunk on the way.
+func (s *Session) sendChunks(ctx context.Context, id string, data []byte) error {
+	payload := make([]byte, 0, min(len(id)+1+len(data), chunkBytes))
+	payload = append(append(payload, id...), ' ')
+	prefix, ahead := len(payload), 0
+	if s.PeerIsTestudo() {
+		ahead = chunkWindow - 1
+	}
+	var window []*call
+	defer func() {
+		for _, c := range window { // after a failure: nobody waits for them
+			s.calls.drop(c.counter)
+		}
+	}()
+	for len(data) > 0 || len(window) > 0 {
+		if len(data) == 0 || len(window) > ahead {
+			c := window[0]
+			window = window[1:]
+			if _, err := c.wait(ctx); err != nil {
+				return err
+			}
+			continue
+		}
+		n := min(cap(payload)-prefix, len(data))
+		payload = append(payload[:prefix], data[:n]...)
+		c, err := s.start(ctx, "str_upd", payload, false)
+		if err != nil {
+			return err
+		}
+		window, data = append(window, c), data[n:]
+	}
+	return nil
 }
 
 func handleNewString(_ context.Context, s *Session, payload []byte) (Reply, error) {

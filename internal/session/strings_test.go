@@ -119,6 +119,43 @@ func TestSendString(t *testing.T) {
 	}
 }
 
+// A Testudo peer gets the next chunks before it has answered the first.
+func TestSendString_SeveralChunksOnTheWay(t *testing.T) {
+	tab := newTable(t, Config{}).run()
+	tab.p.ok(introduce, `{"features": []}`)
+	text := bytes.Repeat([]byte("0123456789"), chunkBytes)[:6*chunkBytes]
+	sent := begin(func() (string, error) { return tab.SendString(context.Background(), text) })
+	tab.p.reply("new_str", "ok", "7")
+	var got []byte
+	for len(got) < len(text) {
+		var counters []uint32
+		for range min(chunkWindow, (len(text)-len(got)+chunkBytes-3)/(chunkBytes-2)) {
+			f := tab.p.expect("str_upd")
+			_, chunk, _ := bytes.Cut(f.Payload, []byte{' '})
+			got = append(got, chunk...)
+			counters = append(counters, f.Counter)
+		}
+		for _, c := range counters {
+			tab.p.send(c, "ok", "String updated")
+		}
+	}
+	if o := <-sent; o.err != nil || o.value != "7" || !bytes.Equal(got, text) {
+		t.Errorf("id %q, %v, arrived %d", o.value, o.err, len(got))
+	}
+	sent = begin(func() (string, error) { return tab.SendString(context.Background(), text) })
+	tab.p.reply("new_str", "ok", "8")
+	tab.p.reply("str_upd", "err", "no room")
+	var remote *RemoteError
+	if o := <-sent; !errors.As(o.err, &remote) {
+		t.Errorf("%v, want the refusal", o.err)
+	}
+	tab.calls.mu.Lock()
+	defer tab.calls.mu.Unlock()
+	if len(tab.calls.open) > 0 {
+		t.Errorf("%d requests are still waited for", len(tab.calls.open))
+	}
+}
+
 // Two of our own understand one another.
 func TestSendString_ToASession(t *testing.T) {
 	tab := newTable(t, Config{}).run()

@@ -42,6 +42,7 @@ type Upload struct {
 	path     string // relative to the home
 	size     int64
 	digest   hash.Hash
+	sealed   bool // its bytes come in sealed frames
 	sum      [sha256.Size]byte
 	complete bool
 	touched  time.Time
@@ -53,7 +54,8 @@ func (u *Upload) Reader() io.Reader { return io.NewSectionReader(u.file, 0, u.si
 // Size is the file's length in bytes.
 func (u *Upload) Size() int64 { return u.size }
 
-// Sum is the SHA-256 of the file's bytes.
+// Sum is the SHA-256 of the file's bytes; zero when they came sealed, for then
+// nobody computes it.
 func (u *Upload) Sum() [sha256.Size]byte { return u.sum }
 
 // Path is the file's path, relative to the home.
@@ -165,7 +167,7 @@ func (st *uploadStore) find(wirePath string) (*Upload, error) {
 	return u, nil
 }
 
-func (st *uploadStore) append(wirePath string, chunk []byte) error {
+func (st *uploadStore) append(wirePath string, chunk []byte, sealed bool) error {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	u, err := st.find(wirePath)
@@ -174,6 +176,10 @@ func (st *uploadStore) append(wirePath string, chunk []byte) error {
 	}
 	if u.complete {
 		return fmt.Errorf("upload is finished: %w", ErrUnknownUpload)
+	}
+	if err := u.comes(sealed); err != nil {
+		st.dropLocked(u)
+		return err
 	}
 	if u.size+int64(len(chunk)) > st.limits.UploadBytes {
 		st.dropLocked(u)
@@ -191,17 +197,24 @@ func (st *uploadStore) append(wirePath string, chunk []byte) error {
 	return nil
 }
 
-func (st *uploadStore) finish(wirePath string, sum []byte) error {
+func (st *uploadStore) finish(wirePath string, sum []byte, sealed bool) error {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	u, err := st.find(wirePath)
 	if err != nil {
 		return err
 	}
-	u.digest.Sum(u.sum[:0])
+	if err := u.comes(sealed); err != nil {
+		st.dropLocked(u)
+		return err
+	}
+	computed := u.digest.Sum(nil)
+	if !u.sealed {
+		u.sum = [sha256.Size]byte(computed)
+	}
 	u.complete, u.touched = true, time.Now()
 	st.progress = u.touched
-	if !bytes.Equal(sum, u.sum[:]) {
+	if !bytes.Equal(sum, computed) {
 		st.dropLocked(u)
 		return errChecksum
 	}
@@ -264,22 +277,30 @@ func handleNewFile(_ context.Context, s *Session, payload []byte) (Reply, error)
 }
 
 func handleFileUpdate(_ context.Context, s *Session, payload []byte) (Reply, error) {
+	return updateFile(s, payload, false)
+}
+
+func updateFile(s *Session, payload []byte, sealed bool) (Reply, error) {
 	name, chunk, ok := bytes.Cut(payload, []byte{' '})
 	if !ok {
 		return Reply{}, errors.New("path and chunk expected")
 	}
-	if err := s.uploads.append(string(name), chunk); err != nil {
+	if err := s.uploads.append(string(name), chunk, sealed); err != nil {
 		return Reply{}, err
 	}
 	return OK("File updated"), nil
 }
 
 func handleFileEnd(_ context.Context, s *Session, payload []byte) (Reply, error) {
+	return endFile(s, payload, false)
+}
+
+func endFile(s *Session, payload []byte, sealed bool) (Reply, error) {
 	name, sum, ok := bytes.Cut(payload, []byte{' '})
 	if !ok {
 		return Reply{}, errors.New("path and digest expected")
 	}
-	if err := s.uploads.finish(string(name), sum); err != nil {
+	if err := s.uploads.finish(string(name), sum, sealed); err != nil {
 		return Reply{}, err
 	}
 	return OK("File received correctly"), nil

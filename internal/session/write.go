@@ -27,11 +27,18 @@ func giveBuffer(b []byte) {
 	}
 }
 
-// send seals a frame and queues it. Control frames overtake waiting bulk
+// send encrypts a frame and queues it; one that is to be sealed is so when its
+// turn to leave has come. Control frames overtake waiting bulk
 // frames; bulk frames wait for room within Limits.QueueBytes. It returns
 // ErrClosed when the session ended.
 func (s *Session) send(ctx context.Context, f wire.Frame, control bool) error {
-	buf, err := wire.AppendFrame(takeBuffer(), s.cfg.Key, f)
+	var buf []byte
+	var err error
+	if f.Sealed {
+		buf, err = wire.AppendClear(takeBuffer(), f)
+	} else {
+		buf, err = wire.AppendFrame(takeBuffer(), s.cfg.Key, f)
+	}
 	if err != nil {
 		return err
 	}
@@ -121,6 +128,9 @@ func (s *Session) write(ctx context.Context) {
 }
 
 func (s *Session) writeFrame(buf []byte, control bool) {
+	if wire.AwaitsSeal(buf) {
+		s.sealing.stream.Load().Seal(buf)
+	}
 	_ = s.conn.SetWriteDeadline(time.Now().Add(s.cfg.Limits.FrameTimeout))
 	n, err := s.conn.Write(buf)
 	s.cfg.Metrics.Sent(int64(n))

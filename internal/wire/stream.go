@@ -98,6 +98,9 @@ func AppendClear(dst []byte, f Frame) ([]byte, error) {
 	return dst[:len(dst)+tagSize], nil
 }
 
+// AwaitsSeal says whether a frame is one of AppendClear's.
+func AwaitsSeal(frame []byte) bool { return frame[flagAt] == flagSealed }
+
 // Seal seals, in its own place, a frame that AppendClear has made. Frames must
 // leave in the order in which they are sealed.
 func (s *Stream) Seal(frame []byte) {
