@@ -1,0 +1,156 @@
+package simulate
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"syscall"
+
+	"testudo/internal/agent"
+	"testudo/internal/atomicfile"
+)
+
+const (
+	keysPath   = "etc/client.keys"
+	sharedPath = "etc/shared"
+	authSocket = "queue/sockets/auth"
+)
+
+// ErrEnrolment is returned when an enrolment daemon runs on the master: it has
+// client.keys in memory and would write it again without our lines.
+var ErrEnrolment = errors.New("an enrolment daemon is running and owns client.keys; stop it for the time of the simulation")
+
+// noEnrolment refuses to work beside an enrolment daemon.
+func noEnrolment(home string) error {
+	conn, err := net.Dial("unix", filepath.Join(home, authSocket))
+	if err != nil {
+		return nil //nolint:nilerr // nobody answers: that is what we want
+	}
+	conn.Close()
+	return fmt.Errorf("%s: %w", home, ErrEnrolment)
+}
+
+// openKeys reads client.keys of a home; one that is not there is empty.
+func openKeys(root *os.Root) (*keyFile, error) {
+	file, err := root.Open(keysPath)
+	if errors.Is(err, fs.ErrNotExist) {
+		return readKeys(bytes.NewReader(nil))
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read client.keys: %w", err)
+	}
+	defer file.Close()
+	return readKeys(file)
+}
+
+// writeKeys writes client.keys: the lines of others as they were, then ours.
+func writeKeys(root *os.Root, k *keyFile) error {
+	var b bytes.Buffer
+	b.Write(k.others)
+	if len(k.others) > 0 && !bytes.HasSuffix(k.others, []byte("\n")) {
+		b.WriteByte('\n')
+	}
+	for _, id := range slices.Sorted(maps.Keys(k.ours)) {
+		fmt.Fprintf(&b, "%s %s any %s\n", id, Name(id), k.ours[id])
+	}
+	options := atomicfile.Options{UID: atomicfile.Keep, GID: atomicfile.Keep, Sync: true}
+	if _, err := root.Lstat(keysPath); errors.Is(err, fs.ErrNotExist) {
+		options.Mode = 0o640
+	}
+	if err := atomicfile.Write(root, keysPath, b.Bytes(), options); err != nil {
+		return fmt.Errorf("write client.keys: %w", err)
+	}
+	return nil
+}
+
+// maxID is the highest id that an agent may have: eight digits.
+const maxID agent.ID = 99_999_999
+
+// extend gives keys to as many new agents as are missing from count, above all
+// ids there are, and says whether that changed anything.
+func (k *keyFile) extend(count int, above agent.ID) (changed bool, err error) {
+	next := max(k.highest, above)
+	for len(k.ours) < count {
+		if next++; next > maxID {
+			return false, fmt.Errorf("no ids are left for more agents: the highest is %s", maxID)
+		}
+		k.ours[next] = newKey()
+		k.highest, changed = next, true
+	}
+	return changed, nil
+}
+
+// agentConf is the configuration of a simulated group.
+func agentConf(group string) []byte {
+	return fmt.Appendf(nil, "%s\n<agent_config>\n  <labels>\n    <label key=\"simulated.group\">%s</label>\n  </labels>\n</agent_config>\n", groupMark, group)
+}
+
+// makeGroup makes the directory of a group, owned as etc/shared is.
+func makeGroup(root *os.Root, group string) error {
+	dir := filepath.Join(sharedPath, group)
+	if _, err := root.Lstat(filepath.Join(dir, "agent.conf")); err == nil {
+		return nil
+	}
+	if err := root.MkdirAll(dir, 0o770); err != nil {
+		return fmt.Errorf("make group %s: %w", group, err)
+	}
+	uid, gid := ownerOf(root, sharedPath)
+	if uid >= 0 {
+		if err := root.Chown(dir, uid, gid); err != nil {
+			return fmt.Errorf("make group %s: %w", group, err)
+		}
+	}
+	err := atomicfile.Write(root, filepath.Join(dir, "agent.conf"), agentConf(group), atomicfile.Options{Mode: 0o660, UID: uid, GID: gid})
+	if err != nil {
+		return fmt.Errorf("make group %s: %w", group, err)
+	}
+	return nil
+}
+
+// groupsOf are the directories in a home that are called like simulated groups.
+func groupsOf(root *os.Root) ([]string, error) {
+	dir, err := root.Open(sharedPath)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("look for groups: %w", err)
+	}
+	defer dir.Close()
+	names, err := dir.Readdirnames(-1)
+	if err != nil {
+		return nil, fmt.Errorf("look for groups: %w", err)
+	}
+	names = slices.DeleteFunc(names, func(name string) bool { return !groupName.MatchString(name) })
+	slices.Sort(names)
+	return names, nil
+}
+
+// ownGroup says whether a group's directory has our mark.
+func ownGroup(root *os.Root, group string) bool {
+	conf, err := root.ReadFile(filepath.Join(sharedPath, group, "agent.conf"))
+	return err == nil && bytes.HasPrefix(conf, []byte(groupMark))
+}
+
+// removeGroup removes the directory of a group with what we and the nodes made
+// in it. One that holds anything else stays without our agent.conf.
+func removeGroup(root *os.Root, group string) (removed bool, err error) {
+	dir := filepath.Join(sharedPath, group)
+	for _, name := range []string{"merged.mg", "agent.conf", ""} {
+		err := root.Remove(filepath.Join(dir, name))
+		switch {
+		case err == nil, errors.Is(err, fs.ErrNotExist):
+		case name == "" && errors.Is(err, syscall.ENOTEMPTY):
+			return false, nil
+		default:
+			return false, fmt.Errorf("remove group %s: %w", group, err)
+		}
+	}
+	return true, nil
+}
