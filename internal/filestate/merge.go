@@ -2,6 +2,7 @@ package filestate
 
 import (
 	"context"
+	"errors"
 	"iter"
 	"time"
 
@@ -23,9 +24,13 @@ type change struct {
 	since        int64
 }
 
+// errHeld is returned for a picture that is to wait.
+var errHeld = errors.New("picture is held back")
+
 // mergePicture makes the rows of a node equal to the picture. Both are sorted by
-// file and walked side by side, so memory does not grow with their length.
-func (s *Store) mergePicture(ctx context.Context, node string, rows iter.Seq[Row]) error {
+// file and walked side by side, so memory does not grow with their length. A
+// young picture that is large and has changed is errHeld, and nothing is done.
+func (s *Store) mergePicture(ctx context.Context, node string, rows iter.Seq[Row], young bool) error {
 	k := s.nodes[node]
 	if k == nil {
 		return nil // there was no room for it
@@ -36,6 +41,9 @@ func (s *Store) mergePicture(ctx context.Context, node string, rows iter.Seq[Row
 	}
 	if k.merged && k.picture.fingerprint == sum.fingerprint {
 		return nil
+	}
+	if young && sum.rows >= s.pageRows {
+		return errHeld
 	}
 	k.merged = false
 	m := &merge{db: s.database(), node: node, now: time.Now().UnixMilli(), rows: s.pageRows}

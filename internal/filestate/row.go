@@ -71,6 +71,7 @@ func cleanReason(s string) string {
 type summary struct {
 	fingerprint uint64
 	counts      map[State]int
+	rows        int
 }
 
 // summarise walks a picture once, checking it.
@@ -88,6 +89,7 @@ func summarise(seed maphash.Seed, rows iter.Seq[Row]) (summary, error) {
 		}
 		previous = r.File
 		sum.counts[r.State]++
+		sum.rows++
 		var head [9]byte // lengths keep neighbours apart; the four states begin with four letters
 		binary.BigEndian.PutUint32(head[0:], uint32(len(r.File)))
 		binary.BigEndian.PutUint32(head[4:], uint32(len(r.Reason)))

@@ -27,6 +27,12 @@ const (
 	// gather is how long changes are collected before they are written together.
 	gather = 100 * time.Millisecond
 
+	// holdBack is how long a picture of at least pageRows rows that has changed
+	// waits for a newer one: while a large sync goes on pictures of all files
+	// follow one another within a second, and writing each costs as much as the
+	// sync itself.
+	holdBack = 2 * time.Second
+
 	// retryAfter is the pause after a write that did not succeed (disk full).
 	retryAfter = 5 * time.Second
 
@@ -45,7 +51,8 @@ type Store struct {
 	limit int
 	seed  maphash.Seed
 
-	pageRows int // pageRows, but in tests
+	pageRows int           // pageRows, but in tests
+	holdBack time.Duration // holdBack, but in tests
 
 	stop  context.CancelFunc
 	ended chan struct{} // closed when the writing goroutine is gone
@@ -74,6 +81,8 @@ type order struct {
 	forget bool
 	node   *NodeState
 	rows   iter.Seq[Row]
+	since  time.Time // when the first picture came that has not been written
+	held   bool      // it was found to be large and waits
 }
 
 // Option changes how Open sets up a store.
@@ -104,6 +113,7 @@ func Open(ctx context.Context, path string, log *slog.Logger, opts ...Option) (*
 		turn:    make(chan struct{}),
 
 		pageRows: pageRows,
+		holdBack: holdBack,
 	}
 	for _, o := range opts {
 		o(s)
@@ -150,13 +160,19 @@ func (s *Store) Run(ctx context.Context) error {
 // changed then gets the time of writing; one that has not changed keeps the time
 // it has. The picture is walked later and perhaps more than once, so it must not
 // change; until then a newer one takes its place. Handing over the same picture
-// at each round is cheap: it is recognised without looking at the database.
+// at each round is cheap: it is recognised without looking at the database. A
+// large one that has changed waits up to two seconds for a newer one.
 // nil is a node without files.
 func (s *Store) Set(node string, rows iter.Seq[Row]) {
 	if rows == nil {
 		rows = func(func(Row) bool) {}
 	}
-	s.order(node, func(o *order) { o.rows = rows })
+	s.order(node, func(o *order) {
+		if o.rows == nil {
+			o.since = time.Now()
+		}
+		o.rows, o.held = rows, false
+	})
 }
 
 // SetNode hands over what is known of a node as a whole.

@@ -13,8 +13,12 @@ import (
 func (s *Store) write(ctx context.Context) {
 	defer close(s.ended)
 	trouble := false // the last attempt did not succeed
-	for s.waitForWork(ctx, trouble) {
-		err := s.attempt(ctx)
+	for {
+		hurried, more := s.waitForWork(ctx, trouble)
+		if !more {
+			break
+		}
+		err := s.attempt(ctx, hurried)
 		switch {
 		case err != nil && !trouble && ctx.Err() == nil:
 			s.log.Error("File states cannot be written; trying again.", slog.String("file", s.path), slog.Any("error", err))
@@ -26,35 +30,58 @@ func (s *Store) write(ctx context.Context) {
 	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeGrace)
 	defer cancel()
 	s.disconnectAll()
-	if err := s.attempt(grace); err != nil {
+	if err := s.attempt(grace, true); err != nil {
 		s.log.Warn("The last file states were not written.", slog.String("file", s.path), slog.Any("error", err))
 	}
 }
 
-// waitForWork returns when something should be written, false when the store is
-// being closed.
-func (s *Store) waitForWork(ctx context.Context, trouble bool) bool {
+// waitForWork returns when something should be written; hurried says that
+// somebody waits for all of it. more is false when the store is being closed.
+func (s *Store) waitForWork(ctx context.Context, trouble bool) (hurried, more bool) {
 	pause := gather
 	if trouble {
 		pause = retryAfter
 	} else {
+		due, stop := s.heldDue()
+		defer stop()
 		select {
 		case <-s.kick:
+		case <-due:
+			return false, true
 		case <-s.hurry:
-			return true
+			return true, true
 		case <-ctx.Done():
-			return false
+			return false, false
 		}
 	}
 	t := time.NewTimer(pause)
 	defer t.Stop()
 	select {
 	case <-t.C:
+		return false, true
 	case <-s.hurry:
+		return true, true
 	case <-ctx.Done():
-		return false
+		return false, false
 	}
-	return true
+}
+
+// heldDue tells when the first picture that is held back is to be written; it
+// never does while there is none.
+func (s *Store) heldDue() (due <-chan time.Time, stop func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var first time.Time
+	for _, o := range s.waiting {
+		if o.held && (first.IsZero() || o.since.Before(first)) {
+			first = o.since
+		}
+	}
+	if first.IsZero() {
+		return nil, func() {}
+	}
+	t := time.NewTimer(time.Until(first.Add(s.holdBack)))
+	return t.C, func() { t.Stop() }
 }
 
 // disconnectAll hands over that no node is connected any more.
@@ -81,9 +108,10 @@ func (s *Store) disconnectAll() {
 	}
 }
 
-// attempt writes everything that waits. What could not be written waits on,
-// unless something newer does. The error is one that may be gone next time.
-func (s *Store) attempt(ctx context.Context) error {
+// attempt writes what waits: all of it, or without the large pictures whose
+// time has not come. What was not written waits on, unless something newer does.
+// The error is one that may be gone next time.
+func (s *Store) attempt(ctx context.Context, all bool) error {
 	s.mu.Lock()
 	batch, upTo, refused := s.waiting, s.asked, s.refused
 	s.waiting, s.refused = make(map[string]*order), 0
@@ -92,21 +120,26 @@ func (s *Store) attempt(ctx context.Context) error {
 		s.log.Warn("Too many nodes: file states dropped.", slog.Int("limit", s.limit), slog.Int("dropped", refused))
 	}
 
-	bad, err := s.writeBatch(ctx, batch)
+	bad, err := s.writeBatch(ctx, batch, all)
 	if needsReopening(err) {
 		if err = s.reopen(ctx, err); err == nil {
-			bad, err = s.writeBatch(ctx, batch)
+			bad, err = s.writeBatch(ctx, batch, all)
 		}
 	}
 
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	held := false
 	for node, o := range batch {
 		if !o.empty() {
 			s.putBackLocked(node, o)
+			held = held || o.held
 		}
 	}
-	s.tried, s.lastErr = upTo, errors.Join(bad, err)
+	if !held {
+		s.tried = upTo
+	}
+	s.lastErr = errors.Join(bad, err)
 	close(s.turn)
 	s.turn = make(chan struct{})
 	return err
@@ -129,13 +162,16 @@ func (s *Store) putBackLocked(node string, old *order) {
 		newer.node = old.node
 	}
 	if newer.rows == nil {
-		newer.rows = old.rows
+		newer.rows, newer.held = old.rows, old.held
+	}
+	if old.rows != nil {
+		newer.since = old.since
 	}
 }
 
 // writeBatch writes orders and takes from each what has been dealt with. bad is
 // about pictures that no repetition makes better; err ended the work.
-func (s *Store) writeBatch(ctx context.Context, batch map[string]*order) (bad, err error) {
+func (s *Store) writeBatch(ctx context.Context, batch map[string]*order, all bool) (bad, err error) {
 	names := slices.Sorted(maps.Keys(batch))
 	if err := s.writeNodes(ctx, names, batch); err != nil {
 		return nil, err
@@ -145,7 +181,16 @@ func (s *Store) writeBatch(ctx context.Context, batch map[string]*order) (bad, e
 		if o.rows == nil {
 			continue
 		}
-		err := s.mergePicture(ctx, name, o.rows)
+		young := !all && time.Since(o.since) < s.holdBack
+		if young && o.held {
+			continue
+		}
+		o.held = false
+		err := s.mergePicture(ctx, name, o.rows, young)
+		if errors.Is(err, errHeld) {
+			o.held = true
+			continue
+		}
 		if errors.Is(err, ErrPicture) {
 			s.log.Error("File states dropped.", slog.String("node", name), slog.Any("error", err))
 			bad = errors.Join(bad, err)
