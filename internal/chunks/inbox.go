@@ -27,9 +27,9 @@ type Kind struct {
 	// Store works on the chunks of one string. An error says that nothing was
 	// done at all.
 	Store func(ctx context.Context, log *slog.Logger, chunks [][]byte) (Result, error)
-	// After runs when the result has been reported, and gives the log line its
-	// time. It may be nil.
-	After func(ctx context.Context, log *slog.Logger, chunks [][]byte, r Result)
+	// After runs when the result has been reported, before the log line. It may
+	// be nil.
+	After func(ctx context.Context, log *slog.Logger, began time.Time, chunks [][]byte, r Result)
 	// Finally runs after the log line. It may be nil.
 	Finally func(ctx context.Context, log *slog.Logger, r Result)
 }
@@ -41,8 +41,9 @@ type Inbox struct {
 
 	mu      sync.Mutex
 	waiting []job
-	open    int // waiting or being worked on
-	refused int // in all
+	open    int   // waiting or being worked on
+	bytes   int64 // of these
+	refused int   // in all
 }
 
 type job struct {
@@ -52,11 +53,11 @@ type job struct {
 	err  error
 }
 
-// Open is how many strings wait or are being worked on.
-func (in *Inbox) Open() int {
+// Open is how many strings wait or are being worked on, and their bytes.
+func (in *Inbox) Open() (strings int, bytes int64) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	return in.open
+	return in.open, in.bytes
 }
 
 // Refused is how many strings found no room.
@@ -91,6 +92,7 @@ func (in *Inbox) add(j job) (first bool, err error) {
 		return false, ErrBusy
 	}
 	in.waiting = append(in.waiting, j)
+	in.bytes += int64(len(j.data))
 	in.open++
 	return in.open == 1, nil
 }
@@ -108,6 +110,7 @@ func (in *Inbox) work(ctx context.Context, s *session.Session) {
 		}
 		in.mu.Lock()
 		in.open--
+		in.bytes -= int64(len(j.data))
 		more := in.open > 0
 		in.mu.Unlock()
 		if !more {
@@ -134,7 +137,7 @@ func (j job) run(ctx context.Context, s *session.Session) {
 	}
 	tell(ctx, s, log, j.kind.Done, r.JSON())
 	if j.kind.After != nil {
-		j.kind.After(ctx, log, chunks, r)
+		j.kind.After(ctx, log, began, chunks, r)
 	}
 	if line, bad := r.Line(time.Since(began)); bad {
 		log.Error(line)
@@ -193,7 +196,9 @@ func Store(ctx context.Context, log *slog.Logger, what string, chunks [][]byte, 
 			r.Chunks++
 			continue
 		case ctx.Err() != nil:
-			log.Error("Timeout while processing " + what + " chunks.")
+			if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+				log.Error("Timeout while processing " + what + " chunks.")
+			}
 			r.Took = time.Since(began)
 			return r, nil
 		case i == 0 && fault.Has(err, fault.DatabaseUnreachable):

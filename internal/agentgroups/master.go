@@ -1,0 +1,282 @@
+package agentgroups
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"testudo/internal/chunks"
+	"testudo/internal/logging"
+	"testudo/internal/session"
+)
+
+// MasterConfig is what the master's end needs.
+type MasterConfig struct {
+	StartDelay time.Duration // before the first message (agent_group_start_delay)
+	Interval   time.Duration // between messages (sync_agent_groups); 0 means 10 s
+	// Early is the shortest time between two messages when the Source says that
+	// something has changed. Only Testudo workers get these. 0 waits for the
+	// interval.
+	Early time.Duration
+	// Patience is how long a worker may take for one message; 0 means 2 minutes.
+	Patience time.Duration
+
+	Log *slog.Logger
+}
+
+const (
+	// mostFailures is how often a worker may fail to store a message before it
+	// is no longer waited for. Its checksum tells it then what it lacks.
+	mostFailures = 3
+	// mostOpen is how many messages are remembered that not every worker has
+	// confirmed. What is forgotten is in later messages.
+	mostOpen = 16
+)
+
+// Master is the master's end of the exchange.
+type Master struct {
+	cfg      MasterConfig
+	src      Source
+	progress chan struct{} // poked when a worker has confirmed, failed or gone
+	full     fullData
+	source   logging.Recurring
+	unmarked logging.Recurring
+
+	mu      sync.Mutex
+	workers map[*sending]struct{} // connected ones
+	number  uint64                // of the last message
+	data    uint64                // of the last message with changes
+	open    []unconfirmed         // by number
+}
+
+// message is one state of the master's changes, for all workers.
+type message struct {
+	number uint64
+	text   []byte // with all changes
+	chunks int
+	bare   []byte            // with the checksum only; nil when there is none
+	digest [sha256.Size]byte // of the changes; zero without any
+}
+
+// unconfirmed is a message that has not reached all workers that were connected
+// when it was made. Every later message holds its changes too, in their newest
+// form, as long as it is not confirmed.
+type unconfirmed struct {
+	number  uint64
+	workers []*sending
+	confirm func(context.Context) error
+}
+
+// NewMaster returns the master's end over its database.
+func NewMaster(cfg MasterConfig, src Source) *Master {
+	cfg.Interval = cmp.Or(cfg.Interval, 10*time.Second)
+	cfg.Patience = cmp.Or(cfg.Patience, 2*time.Minute)
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	return &Master{cfg: cfg, src: src, progress: make(chan struct{}, 1), workers: make(map[*sending]struct{})}
+}
+
+// Offer implements cluster.Exchange.
+func (m *Master) Offer(s *session.Session, mux *session.Mux) func(context.Context) {
+	c := newSending(m, s)
+	mux.Handle(cmdChangesDone, c.changes.HandleDone)
+	mux.Handle(cmdChangesFailed, c.changes.HandleFailed)
+	mux.Handle(cmdFullDone, c.everything.HandleDone)
+	mux.Handle(cmdFullFailed, c.everything.HandleFailed)
+	mux.Handle(cmdAsk, c.asked)
+	return c.run
+}
+
+// Status is how the two sendings to a connected worker stand: of changes, and
+// of everything.
+func (m *Master) Status(worker string) (changes, full Status, ok bool) {
+	for _, c := range m.connected() {
+		if c.s.Name() == worker {
+			changes, full = c.status()
+			return changes, full, true
+		}
+	}
+	return changes, full, false
+}
+
+func (m *Master) connected() []*sending {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	list := make([]*sending, 0, len(m.workers))
+	for c := range m.workers {
+		list = append(list, c)
+	}
+	return list
+}
+
+// Run sends what has changed, each interval and soon after a change, until ctx
+// ends.
+func (m *Master) Run(ctx context.Context) error {
+	log := m.cfg.Log.With(logging.Task(taskLocal))
+	log.Info(fmt.Sprintf("Sleeping %ds before starting the agent-groups task, waiting for the workers connection.", int(m.cfg.StartDelay.Seconds())))
+	var changed <-chan struct{}
+	if src, ok := m.src.(Changer); ok && m.cfg.Early > 0 {
+		changed = src.Changed()
+	}
+	turn, early := time.NewTimer(m.cfg.StartDelay), time.NewTimer(time.Hour)
+	defer turn.Stop()
+	defer early.Stop()
+	early.Stop()
+	last, due := time.Now().Add(m.cfg.StartDelay), false // due: early runs
+	for {
+		select {
+		case <-turn.C:
+			m.full.forget()
+			m.round(ctx, log, false)
+			turn.Reset(m.cfg.Interval)
+			last = time.Now()
+		case <-changed:
+			if !due {
+				due = true
+				early.Reset(max(m.cfg.Early-time.Since(last), m.cfg.Early/10))
+			}
+		case <-early.C:
+			due = false
+			m.round(ctx, log, true)
+			last = time.Now()
+		case <-m.progress:
+			m.confirm(ctx, log)
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// round makes a message and gives it to the workers; an early one only to those
+// that are Testudo nodes.
+func (m *Master) round(ctx context.Context, log *slog.Logger, early bool) {
+	m.confirm(ctx, log)
+	workers := m.connected()
+	if early && !slices.ContainsFunc(workers, (*sending).isTestudo) {
+		return
+	}
+	log.Info("Starting.")
+	if len(workers) == 0 {
+		log.Info("No clients connected. Skipping.")
+		return
+	}
+	began := time.Now()
+	list, confirm, err := m.src.PendingGroups(ctx)
+	if ctx.Err() != nil {
+		return
+	}
+	if err != nil {
+		m.source.Fail(log, slog.LevelError, "Could not obtain data from wazuh-db: "+logging.Quote(err.Error()))
+	} else {
+		m.source.Recovered(log, "The agent database can be read again.")
+		list = slices.DeleteFunc(list, isNothing)
+		log.Debug(fmt.Sprintf("Obtained %d chunks of data in %.3fs.", len(list), time.Since(began).Seconds()))
+	}
+	if len(list) > 0 {
+		msg := m.message(list, confirm, workers)
+		for _, c := range workers {
+			if !early || c.isTestudo() {
+				c.offer(msg)
+			}
+		}
+	}
+	log.Info(fmt.Sprintf("Finished in %.3fs.", time.Since(began).Seconds()))
+}
+
+// isNothing tells chunks that are not worth a message: no agent, no checksum.
+func isNothing(chunk []byte) bool {
+	return string(chunk) == "[]" || string(chunk) == `[{"data":[]}]`
+}
+
+// noAgents is the beginning of a chunk that holds the checksum only.
+const noAgents = `[{"data":[]`
+
+// message makes the message that all workers get.
+func (m *Master) message(list [][]byte, confirm func(context.Context) error, workers []*sending) *message {
+	msg := &message{text: chunks.Encode(setCommand, payload, list), chunks: len(list)}
+	last, err := chunks.ParseGroups(bytes.Clone(list[len(list)-1]))
+	if err == nil && last.HasHash {
+		hash := "null"
+		if last.Hash != "" {
+			hash = `"` + last.Hash + `"`
+		}
+		msg.bare = chunks.Encode(setCommand, payload, [][]byte{[]byte(noAgents + `,"hash":` + hash + `}]`)})
+		list = slices.Clone(list)
+		list[len(list)-1] = last.Data
+	}
+	changes := slices.ContainsFunc(list, func(c []byte) bool { return !bytes.HasPrefix(c, []byte(noAgents)) && string(c) != "[]" })
+	if changes {
+		h := sha256.New()
+		for _, c := range list {
+			h.Write(c)
+			h.Write([]byte{0})
+		}
+		h.Sum(msg.digest[:0])
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.number++
+	msg.number = m.number
+	if changes {
+		m.data = msg.number
+		m.open = append(m.open, unconfirmed{msg.number, workers, confirm})
+		if len(m.open) > mostOpen { // the oldest is the nearest to its end
+			m.open = slices.Delete(m.open, 1, 2)
+		}
+	}
+	return msg
+}
+
+// confirm takes down the newest message that has reached every worker for which
+// it was made, and with it those before.
+func (m *Master) confirm(ctx context.Context, log *slog.Logger) {
+	m.mu.Lock()
+	var done *unconfirmed
+	for i := len(m.open) - 1; i >= 0 && done == nil; i-- {
+		if m.reachedLocked(m.open[i]) {
+			found := m.open[i]
+			done = &found
+			m.open = slices.Delete(m.open, 0, i+1)
+		}
+	}
+	m.mu.Unlock()
+	if done == nil {
+		return
+	}
+	if err := done.confirm(ctx); err != nil {
+		if ctx.Err() == nil { // they stay pending, and are sent again
+			m.unmarked.Fail(log, slog.LevelError, "Could not take down that the workers have the groups: "+logging.Quote(err.Error()))
+		}
+		return
+	}
+	m.unmarked.Recovered(log, "What the workers have is taken down again.")
+}
+
+// reachedLocked says whether every worker of a message that is still connected,
+// and at least one, has stored it. A worker that keeps failing is not waited
+// for, nor is one that is gone: they catch up by the checksum.
+func (m *Master) reachedLocked(u unconfirmed) bool {
+	reached := false
+	for _, c := range u.workers {
+		has, behind := c.confirmed(u.number)
+		if _, connected := m.workers[c]; connected && !has && !behind {
+			return false
+		}
+		reached = reached || has
+	}
+	return reached
+}
+
+func poke(wake chan<- struct{}) {
+	select {
+	case wake <- struct{}{}:
+	default:
+	}
+}
