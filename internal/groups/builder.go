@@ -1,0 +1,242 @@
+package groups
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/maphash"
+	"log/slog"
+	"os"
+	"sync"
+	"time"
+
+	"testudo/internal/health"
+	"testudo/internal/logging"
+	"testudo/internal/metrics"
+)
+
+const (
+	// gather is how long after a hint the directories are looked at: a change
+	// comes in several.
+	gather = 100 * time.Millisecond
+	// keepUnneeded is how long a multigroup's directory that no agent needs stays.
+	keepUnneeded = time.Minute
+
+	condition = "groups-not-merged"
+)
+
+// Source knows which combinations of groups agents have.
+type Source interface {
+	// DistinctGroups gives a page of a JSON array of {"group":TEXT,
+	// "group_hash":HASH}, in the order of HASH, from the first above after; more
+	// says that another page follows.
+	DistinctGroups(ctx context.Context, after string) (page []byte, more bool, err error)
+}
+
+// Config is what a Builder needs.
+type Config struct {
+	Home   *os.Root
+	Source Source
+	Reload time.Duration // from one look at the directories to the next; 10 s unless set
+	// Watch sends when something in the directories may have changed; it returns
+	// when ctx ends. nil: changes are found by looking.
+	Watch   func(ctx context.Context, changed chan<- struct{}) error
+	Owner   Owner
+	Log     *slog.Logger
+	Metrics *metrics.Set
+	Health  *health.Board
+}
+
+// Builder makes the files merged.mg of a master.
+type Builder struct {
+	cfg  Config
+	log  *slog.Logger
+	seed seed
+	// settled is the constant of that name; a benchmark cannot wait that long.
+	settled time.Duration
+
+	mu       sync.Mutex // held while the directories are looked at
+	trees    map[string]*tree
+	outputs  map[string]*output   // by path from the home
+	ar       *file                // etc/shared/ar.conf
+	unneeded map[string]time.Time // hash: since when
+
+	failing, database logging.Recurring
+}
+
+// NewBuilder makes a Builder. The log lines are its own, without a tag.
+func NewBuilder(cfg Config) *Builder {
+	if cfg.Reload <= 0 {
+		cfg.Reload = 10 * time.Second
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	return &Builder{
+		cfg: cfg, log: cfg.Log, seed: seed{maphash.MakeSeed()}, settled: settled,
+		trees: map[string]*tree{}, outputs: map[string]*output{}, unneeded: map[string]time.Time{},
+	}
+}
+
+// Run looks at the directories at once, each Reload, and soon after a change was
+// heard of, until ctx ends. It returns nil.
+func (b *Builder) Run(ctx context.Context) error {
+	changed := make(chan struct{}, 1)
+	if b.cfg.Watch != nil {
+		var watching sync.WaitGroup
+		defer watching.Wait()
+		watching.Go(func() {
+			if err := b.cfg.Watch(ctx, changed); err != nil && ctx.Err() == nil {
+				b.log.Warn("Group files not watched, changes are found by looking.", slog.Any("error", err))
+			}
+		})
+	}
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	due := time.Now()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-changed:
+			if soon := time.Now().Add(gather); soon.Before(due) {
+				due = soon
+				timer.Reset(gather)
+			}
+		case <-timer.C:
+			b.round(ctx)
+			due = time.Now().Add(b.cfg.Reload)
+			timer.Reset(b.cfg.Reload)
+		}
+	}
+}
+
+// round is one Scan, with its outcome told.
+func (b *Builder) round(ctx context.Context) {
+	result, err := b.Scan(ctx)
+	if ctx.Err() != nil {
+		return
+	}
+	if result.Written > 0 || result.Removed > 0 {
+		b.log.Info("Group files merged.", slog.Int("groups", result.Groups), slog.Int("multigroups", result.Multigroups),
+			slog.Int("written", result.Written), slog.Int("removed", result.Removed))
+	}
+	if err != nil {
+		b.failing.Fail(b.log, slog.LevelError, "Group files not merged.", slog.Any("error", err))
+		b.cfg.Health.Raise(condition, health.Warning,
+			fmt.Sprintf("The files of some groups cannot be merged, their agents keep the old ones: %.300s.", err),
+			"Look at the files that the log names; the next look comes by itself.")
+		return
+	}
+	b.failing.Recovered(b.log, "Group files merged again.")
+	b.cfg.Health.Clear(condition)
+}
+
+// Result says what one Scan found and did.
+type Result struct {
+	Groups, Multigroups int // that there are
+	Written             int // files merged.mg
+	Removed             int // directories of multigroups
+}
+
+// Scan looks at everything once and makes what is not as it should be. The
+// error joins those of single groups; the others have been made nevertheless.
+func (b *Builder) Scan(ctx context.Context) (Result, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	shared, err := b.cfg.Home.OpenRoot(sharedDir)
+	if err != nil {
+		return Result{}, fmt.Errorf("look at groups: %w", err)
+	}
+	defer shared.Close()
+	s := scan{Builder: b, shared: shared, now: time.Now()}
+	if err := s.groups(ctx); err != nil {
+		return s.result, err
+	}
+	if err := s.multigroups(ctx); err != nil {
+		s.fail("multigroups", err)
+	}
+	return s.result, errors.Join(s.errs...)
+}
+
+// scan is one run of Scan. The Builder is locked.
+type scan struct {
+	*Builder
+	shared *os.Root
+	now    time.Time
+	result Result
+	errs   []error
+}
+
+// maxErrors bounds what one scan reports.
+const maxErrors = 8
+
+func (s *scan) fail(what string, err error) {
+	if len(s.errs) < maxErrors {
+		s.errs = append(s.errs, fmt.Errorf("merge %s: %w", what, err))
+	}
+}
+
+// groups brings trees up to date and makes each group's merged.mg.
+func (s *scan) groups(ctx context.Context) error {
+	names, err := listShared(s.shared)
+	if err != nil {
+		return fmt.Errorf("look at groups: %w", err)
+	}
+	if err := s.readAr(); err != nil {
+		return fmt.Errorf("look at %s/%s: %w", sharedDir, arConf, err)
+	}
+	trees := make(map[string]*tree, len(names))
+	for _, name := range names {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		t, err := readTree(s.shared, name, s.trees[name], s.seed, s.now.Add(-s.settled))
+		if err == nil {
+			trees[name] = t
+			err = s.make(sharedDir+"/"+name+"/"+mergedName, s.seed.of(s.arKey(), t.digest),
+				func() *plan { return planOf(name, t, s.ar) })
+		}
+		if err != nil {
+			s.fail("group "+name, err)
+		}
+	}
+	for name := range s.trees {
+		if trees[name] == nil {
+			delete(s.outputs, sharedDir+"/"+name+"/"+mergedName)
+		}
+	}
+	s.trees, s.result.Groups = trees, len(names)
+	return nil
+}
+
+// readAr looks at etc/shared/ar.conf, which goes to every agent.
+func (s *scan) readAr() error {
+	info, err := s.shared.Stat(arConf)
+	if errors.Is(err, os.ErrNotExist) {
+		s.ar = nil
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if !info.Mode().IsRegular() {
+		return errSpecial
+	}
+	ar := fileOf(arConf, info, s.now.Add(-s.settled))
+	if s.ar != nil && ar.same(*s.ar) {
+		return nil
+	}
+	if ar.binary, err = holdsNUL(s.shared, arConf); err != nil {
+		return err
+	}
+	s.ar = &ar
+	return nil
+}
+
+func (s *scan) arKey() uint64 {
+	if s.ar == nil {
+		return 0
+	}
+	return s.seed.of(*s.ar)
+}
