@@ -58,11 +58,12 @@ func TestInit_CompleteHome(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := map[string]fs.FileMode{
-		"./": 0o750, "bin/": 0o750, "etc/": 0o770,
+		"./": 0o750, "backup/": 0o750, "backup/db/": 0o750, "bin/": 0o750, "etc/": 0o770,
 		"etc/decoders/": 0o770, "etc/lists/": 0o770, "etc/rules/": 0o770,
 		"etc/shared/": 0o770, "etc/shared/default/": 0o770,
 		"logs/": 0o770, "logs/cluster/": 0o750,
-		"queue/": 0o750, "queue/cluster/": 0o770, "queue/db/": 0o770, "queue/sockets/": 0o770,
+		"queue/": 0o750, "queue/cluster/": 0o770, "queue/db/": 0o770,
+		"queue/diff/": 0o750, "queue/rids/": 0o770, "queue/sockets/": 0o770,
 		"ruleset/": 0o750, "ruleset/decoders/": 0o750, "ruleset/rules/": 0o750,
 		"var/": 0o750, "var/multigroups/": 0o770, "var/run/": 0o770,
 		"etc/client.keys": 0o640, "etc/ossec.conf": 0o660, "etc/testudo.yaml": 0o660,

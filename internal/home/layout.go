@@ -21,6 +21,8 @@ const (
 	LockPath = RunDir + "/testudo.lock"
 	KeysPath = "etc/client.keys"
 	stateDir = "queue/db"
+
+	backupDir = "backup/db"
 )
 
 // directory is one of the directories of a home.
@@ -34,6 +36,8 @@ type directory struct {
 func layout() []directory {
 	return []directory{
 		{".", 0o750, false},
+		{"backup", 0o750, true},
+		{backupDir, 0o750, true},
 		{"bin", 0o750, false},
 		{"etc", 0o770, true},
 		{"etc/decoders", 0o770, true},
@@ -46,6 +50,8 @@ func layout() []directory {
 		{"queue", 0o750, false},
 		{QueueDir, 0o770, true},
 		{stateDir, 0o770, true},
+		{"queue/diff", 0o750, true},
+		{"queue/rids", 0o770, true},
 		{"queue/sockets", 0o770, true},
 		{"ruleset", 0o750, false},
 		{"ruleset/decoders", 0o750, false},

@@ -195,7 +195,7 @@ func TestPrepare_OnlyWhatIsMissing(t *testing.T) {
 		}
 	}
 	created, err := Prepare(dir)
-	want := []string{"queue", "queue/cluster", "queue/db", "queue/sockets", "var/multigroups"}
+	want := []string{"queue", "queue/cluster", "queue/db", "queue/diff", "queue/rids", "queue/sockets", "var/multigroups"}
 	if diff := cmp.Diff(want, created); diff != "" || err != nil {
 		t.Errorf("created (-want +got), %v:\n%s", err, diff)
 	}
