@@ -1,0 +1,247 @@
+package agentdb
+
+import (
+	"context"
+	"strings"
+
+	"testudo/internal/agent"
+)
+
+// SetSyncInfo takes in a report: a JSON array of agents as SyncInfo makes it
+// (docs/agentdb.md §7.4). It is ErrSyntax for what is not JSON; nothing is written
+// then. Something else than an array writes nothing either. The first agent that
+// the database refuses ends the work with a QueryError (or ErrLabelID), those
+// before it stay written. Agents that are not there are passed over.
+//
+// The newest wins: a row is passed over, with its labels, when it is stale. That
+// is the case only when both it and ours name a node and the nodes differ, so
+// that the agent has moved from one to the other, and
+//
+//   - its last keep-alive is before ours or not given, while ours is; or
+//   - the two are of the same second, ours says active or pending, and the row
+//     says neither: the old node noticed that the agent had gone.
+//
+// A last keep-alive of ours that lies ahead of our own clock proves nothing: the
+// row is taken. Rows of the node that we know the agent at always apply, whatever
+// their times, so that its changes of status do, and a clock set back does no
+// harm. Where clocks of nodes differ, a move is seen late by as much at most,
+// since the new node's keep-alives go on and the old one's do not. "unknown" is no
+// node.
+func (s *Store) SetSyncInfo(ctx context.Context, array []byte) error {
+	scan := scanner{text: string(array)}
+	if !scan.skip(maxDepth) || scan.peek() != 0 || scan.at != len(scan.text) {
+		return ErrSyntax
+	}
+	scan.at = 0
+	if scan.peek() != '[' {
+		return nil
+	}
+	rows := make([]infoRow, 0, min(piece, len(array)/minRow+1))
+	var failed error
+	flush := func() bool {
+		if len(rows) > 0 {
+			failed = s.write(ctx, false, func(t *tx) error { return t.setInfo(rows) })
+		}
+		rows = rows[:0]
+		return failed == nil
+	}
+	done := scan.array(maxDepth, func() bool {
+		rows = rows[:len(rows)+1]
+		if !scan.infoRow(&rows[len(rows)-1]) {
+			return false
+		}
+		return len(rows) < cap(rows) || flush()
+	})
+	if done {
+		flush()
+	}
+	return failed
+}
+
+// minRow is how short a row of a report can be and still have an effect.
+const minRow = 64
+
+// setInfo applies rows in their order.
+func (t *tx) setInfo(rows []infoRow) error {
+	for i := range rows {
+		if err := t.setAgent(&rows[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (t *tx) setAgent(r *infoRow) error {
+	if r.id.kind != number {
+		if r.hasLabels {
+			return ErrLabelID
+		}
+		return nil
+	}
+	id := agent.ID(r.id.number)
+	ours, known := t.get(id)
+	if !known {
+		return t.setLabels(id, r)
+	}
+	if t.stale(&ours, r) {
+		return nil
+	}
+	print := r.print(t.s.seed)
+	if ours.print == print {
+		return t.setFast(id, r)
+	}
+	if err := t.setAll(&ours, r); err != nil {
+		return err
+	}
+	if err := t.takeOver(id, r); err != nil {
+		return err
+	}
+	if err := t.setLabels(id, r); err != nil {
+		return err
+	}
+	t.edit(id).print = print
+	return nil
+}
+
+// stale reports whether a row is older than what we have; see SetSyncInfo.
+func (t *tx) stale(ours *record, r *infoRow) bool {
+	node := &r.columns[colNodeName]
+	switch {
+	case node.kind != text, node.text == "", node.text == unknownNode:
+		return false
+	case ours.node == "", ours.node == unknownNode, ours.node == node.text:
+		return false
+	case ours.keepalive == noKeepalive, ours.keepalive > t.time:
+		return false
+	}
+	theirs := &r.columns[colLastKeepalive]
+	switch {
+	case theirs.kind != number, int64(theirs.number) < ours.keepalive:
+		return true
+	case int64(theirs.number) > ours.keepalive:
+		return false
+	default:
+		return isConnected(ours.status) && !isConnected(agent.Status(r.columns[colConnectionStatus].text))
+	}
+}
+
+func isConnected(s agent.Status) bool { return s == agent.Active || s == agent.Pending }
+
+const setFastQuery = "UPDATE agent SET last_keepalive = ?1, connection_status = ?2, disconnection_time = ?3," +
+	" status_code = ?4, sync_status = 'synced' WHERE id = ?5"
+
+// setFast writes a row of which only what changes often may be new.
+func (t *tx) setFast(id agent.ID, r *infoRow) error {
+	st, err := t.c.Prepare(setFastQuery)
+	if err != nil {
+		return asQuery(err)
+	}
+	for i := slowColumns; i < allColumns; i++ {
+		bind(st, i-slowColumns+1, &r.columns[i])
+	}
+	st.BindInt64(5, int64(id))
+	if _, err := st.Step(); err != nil {
+		return asQuery(err)
+	}
+	return t.takeOver(id, r)
+}
+
+const setAllQuery = "UPDATE agent SET os_name = ?3, os_version = ?4, os_major = ?5, os_minor = ?6, os_codename = ?7," +
+	" os_build = ?8, os_platform = ?9, os_uname = ?10, os_arch = ?11, version = ?12, config_sum = ?13, merged_sum = ?14," +
+	" manager_host = ?15, node_name = ?16, group_config_status = ?17, last_keepalive = ?18, connection_status = ?19," +
+	" disconnection_time = ?20, status_code = ?21, sync_status = 'synced'"
+
+// setAll writes a whole row. The name and the address, which are indexed, are
+// written only when they are new.
+func (t *tx) setAll(ours *record, r *infoRow) error {
+	name, ip := &r.columns[colName], &r.columns[colIP]
+	newName := name.kind != text || name.text != ours.name
+	newIP := ip.kind == number || (ip.kind == text) != ours.hasIP || ip.text != ours.ip
+	query := setAllQuery + " WHERE id = ?22"
+	switch {
+	case newName && newIP:
+		query = setAllQuery + ", name = ?1, ip = ?2 WHERE id = ?22"
+	case newName:
+		query = setAllQuery + ", name = ?1 WHERE id = ?22"
+	case newIP:
+		query = setAllQuery + ", ip = ?2 WHERE id = ?22"
+	}
+	st, err := t.c.Prepare(query)
+	if err != nil {
+		return asQuery(err)
+	}
+	for i := range r.columns {
+		if i == colName && !newName || i == colIP && !newIP {
+			continue
+		}
+		bind(st, i+1, &r.columns[i])
+	}
+	st.BindInt64(22, int64(ours.id))
+	_, err = st.Step()
+	return asQuery(err)
+}
+
+// takeOver brings an agent's record up to date with a row that was written, whose
+// fingerprint it loses if the row is not as agents' rows are.
+func (t *tx) takeOver(id agent.ID, r *infoRow) error {
+	if !r.usual() {
+		return t.readAgain(id)
+	}
+	c := t.edit(id)
+	c.syncreq = false
+	c.name = newer(c.name, &r.columns[colName])
+	c.hasIP, c.ip = r.columns[colIP].kind == text, newer(c.ip, &r.columns[colIP])
+	c.node = newer(c.node, &r.columns[colNodeName])
+	c.version = newer(c.version, &r.columns[colVersion])
+	c.status = agent.Status(newer(string(c.status), &r.columns[colConnectionStatus]))
+	c.gone, c.code = int64(r.columns[colDisconnectionTime].number), r.columns[colStatusCode].number
+	c.keepalive = noKeepalive
+	if k := &r.columns[colLastKeepalive]; k.kind == number {
+		c.keepalive = int64(k.number)
+	}
+	return nil
+}
+
+// newer is the text of a value, in the memory of the old one if it is the same;
+// the value's own is a part of the whole report.
+func newer(old string, v *value) string {
+	if v.text == old {
+		return old
+	}
+	return strings.Clone(v.text)
+}
+
+// usual reports whether numbers are numbers and texts are texts.
+func (r *infoRow) usual() bool {
+	for i := range r.columns {
+		k := r.columns[i].kind
+		isNumber := i == colLastKeepalive || i == colDisconnectionTime || i == colStatusCode
+		if k == number && !isNumber || k == text && isNumber {
+			return false
+		}
+	}
+	return true
+}
+
+// setLabels replaces an agent's labels by those of the row, if it has any list.
+func (t *tx) setLabels(id agent.ID, r *infoRow) error {
+	if !r.hasLabels {
+		return nil
+	}
+	if c := t.edit(id); c != nil {
+		c.print = 0
+	}
+	if err := t.exec("DELETE FROM labels WHERE id = ?1", int64(id)); err != nil {
+		return err
+	}
+	for i := range r.labels {
+		l := &r.labels[i]
+		if err := t.addLabel(int64(l.id), l.key, l.value); err != nil {
+			return err
+		}
+		if c := t.edit(agent.ID(l.id)); c != nil {
+			c.print = 0
+		}
+	}
+	return nil
+}
