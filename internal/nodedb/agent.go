@@ -4,7 +4,7 @@ package nodedb
 type Agent struct {
 	ID            string   `json:"id"` // at least three digits
 	Name          string   `json:"name"`
-	IP            string   `json:"ip,omitempty"` // the last address seen, else the one registered
+	IP            string   `json:"ip,omitempty"` // the last address seen
 	Status        string   `json:"status"`
 	Node          string   `json:"node,omitempty"` // that it reports to
 	Version       string   `json:"version,omitempty"`
@@ -18,7 +18,7 @@ type Filter struct {
 	Node    string // exactly
 	Version string // exactly: "Wazuh v4.7.5"
 	Group   string // one of the agent's groups
-	Name    string // a part of it, upper and lower case as it is written
+	Name    string // a part of it, case counts
 	After   int64  // only ids above it
 	Limit   int    // at most so many; 0 for all
 }

@@ -99,7 +99,9 @@ func openFile(ctx context.Context, path string) (*fileBackend, error) {
 	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("%s is not there; the node has not run", path)
 	}
-	db, err := sqlitedb.Open(ctx, sqlitedb.Options{Path: path, ReadOnly: true})
+	db, err := sqlitedb.Open(ctx, sqlitedb.Options{
+		Path: path, ReadOnly: true, Setup: func(*sqlitedb.Conn) error { return nil }, // any schema that has the columns
+	})
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", path, err)
 	}

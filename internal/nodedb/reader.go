@@ -143,22 +143,21 @@ type listReply struct {
 	Agents []Agent `json:"agents"`
 }
 
+// listPage is how many agents are asked for at a time; a reply may hold fewer.
+const listPage = 1000
+
 func (v verbs) list(ctx context.Context, f Filter, each func(Agent) error) (total int, err error) {
-	request := listRequest{f.Status, f.Node, f.Version, f.Group, f.Name, f.After, f.Limit}
-	for given := 0; ; {
-		text, err := json.Marshal(request)
+	request := listRequest{Status: f.Status, Node: f.Node, Version: f.Version, Group: f.Group, Name: f.Name, After: f.After}
+	for given, first := 0, true; first || f.Limit == 0 || given < f.Limit; first = false {
+		request.Limit = listPage
+		if f.Limit > 0 {
+			request.Limit = min(listPage, f.Limit-given)
+		}
+		reply, more, err := v.page(ctx, request)
 		if err != nil {
-			return 0, fmt.Errorf("write the filter: %w", err)
+			return total, err
 		}
-		payload, more, err := v.conn.Call(ctx, "global list-agents "+string(text))
-		if err != nil {
-			return 0, err
-		}
-		var reply listReply
-		if err := json.Unmarshal(payload, &reply); err != nil {
-			return 0, fmt.Errorf("read the list of agents: %w", err)
-		}
-		if given == 0 {
+		if first {
 			total = reply.Total
 		}
 		for _, a := range reply.Agents {
@@ -167,16 +166,29 @@ func (v verbs) list(ctx context.Context, f Filter, each func(Agent) error) (tota
 			}
 		}
 		given += len(reply.Agents)
-		if !more || len(reply.Agents) == 0 || f.Limit > 0 && given >= f.Limit {
+		if len(reply.Agents) == 0 || !more && len(reply.Agents) < request.Limit {
 			return total, nil
 		}
 		if request.After, err = idOf(reply.Agents[len(reply.Agents)-1]); err != nil {
-			return total, err
-		}
-		if f.Limit > 0 {
-			request.Limit = f.Limit - given
+			return total, fmt.Errorf("read the list of agents: %w", err)
 		}
 	}
+	return total, nil
+}
+
+func (v verbs) page(ctx context.Context, request listRequest) (reply listReply, more bool, err error) {
+	text, err := json.Marshal(request)
+	if err != nil {
+		return reply, false, fmt.Errorf("write the filter: %w", err)
+	}
+	payload, more, err := v.conn.Call(ctx, "global list-agents "+string(text))
+	if err != nil {
+		return reply, false, err
+	}
+	if err := json.Unmarshal(payload, &reply); err != nil {
+		return reply, false, fmt.Errorf("read the list of agents: %w", err)
+	}
+	return reply, more, nil
 }
 
 func (v verbs) counts(ctx context.Context) (c Counts, err error) {

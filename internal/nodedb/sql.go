@@ -11,7 +11,7 @@ import (
 // and that read its file (docs/agentdb.md §7.7, §8).
 
 // columns are those of row, under its names.
-const columns = `id, name, coalesce(ip, register_ip) AS ip, connection_status AS status, node_name AS node, ` +
+const columns = `id, name, ip, connection_status AS status, node_name AS node, ` +
 	`version, "group" AS groups, last_keepalive`
 
 // row is one agent in the answer.
