@@ -1,0 +1,332 @@
+package reconcile
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+func TestWorker_FollowsClientKeys(t *testing.T) {
+	w := newWorld(t, false)
+	w.put("etc/client.keys", "001 web-01 any aaaa\n002 db-01 10.0.0.0/24 bbbb\n003 !old any cccc\n")
+	if got, want := w.round(), (Result{AgentsAdded: 2}); got != want {
+		t.Errorf("got %+v", got)
+	}
+	w.wants("start", "001=web-01 002=db-01")
+	if k := w.db.keys[2]; k.Address != "10.0.0.0/24" || k.Secret.Reveal() != "bbbb" || w.db.added[2] != 0 {
+		t.Errorf("agent 2 came as %+v, enrolled %d", k, w.db.added[2])
+	}
+	w.put("queue/rids/002", "0:1:")
+	w.put("queue/diff/db-01/x", "")
+	w.put("queue/diff/web-01/x", "")
+	w.put("etc/client.keys", "001 web-one any aaaa\n002 !db-01 any bbbb\n004 new any dddd\n")
+	if got, want := w.round(), (Result{AgentsAdded: 1, AgentsRemoved: 1, AgentsRenamed: 1}); got != want {
+		t.Errorf("got %+v", got)
+	}
+	w.wants("change", "001=web-one 004=new")
+	if w.there("queue/rids/002") || w.there("queue/diff/db-01") || !w.there("queue/diff/web-01") || fmt.Sprint(w.gone) != "[002]" {
+		t.Errorf("what belongs to removed agents: %v", w.gone)
+	}
+	if got := w.round(); got != (Result{}) {
+		t.Errorf("nothing to do, but %+v", got)
+	}
+}
+
+func TestAgents_WhatANewAgentOfTheSameNameHas(t *testing.T) {
+	w := newWorld(t, false)
+	w.put("etc/client.keys", "001 web any aaaa\n")
+	w.round()
+	w.put("queue/diff/web/x", "")
+	w.put("etc/client.keys", "002 web any bbbb\n")
+	w.round()
+	w.wants("enrolled again", "002=web")
+	if !w.there("queue/diff/web/x") {
+		t.Error("the new agent's directory is gone")
+	}
+}
+
+func TestAgents_NamesThatLeadElsewhere(t *testing.T) {
+	w := newWorld(t, false)
+	w.db.names[5], w.db.names[6], w.db.names[7] = "..", "../rids", "link"
+	w.put("etc/client.keys", keyLines(1, 20))
+	w.put("queue/rids/keep", "")
+	w.put("precious/x", "")
+	if err := os.Symlink(filepath.Join(w.dir, "precious"), filepath.Join(w.dir, "queue/diff/link")); err != nil {
+		t.Fatal(err)
+	}
+	w.put("etc/client.keys", keyLines(10, 20))
+	w.round()
+	if !w.there("queue/rids/keep") || !w.there("precious/x") || w.there("queue/diff/link") {
+		t.Error("removed something that is not the agents'")
+	}
+}
+
+func TestAgents_DatesOfEnrolment(t *testing.T) {
+	w := newWorld(t, true)
+	w.put("etc/client.keys", keyLines(1, 3))
+	w.put("queue/agents-timestamp", "001 agent-1 any 2026-11-20 10:00:00\nbroken\n003 agent-3 any 2026-13-20 10:00:00\n")
+	w.round()
+	want := time.Date(2026, 11, 20, 10, 0, 0, 0, time.Local).Unix()
+	if w.db.added[1] != want || w.db.added[2] != 0 || w.db.added[3] != 0 {
+		t.Errorf("got %v, want %d for the first", w.db.added, want)
+	}
+}
+
+func TestAgents_ManyGoInTogether(t *testing.T) {
+	w := newWorld(t, false)
+	w.put("etc/client.keys", keyLines(1, 5000))
+	w.db.refuse[17] = true
+	_, err := w.Round(context.Background())
+	if err == nil || !strings.Contains(err.Error(), "insert agents: agent 017: constraint of 017") {
+		t.Errorf("got %v", err)
+	}
+	if len(w.db.names) != 5000 || w.db.busiest > parallel {
+		t.Errorf("%d rows, at most %d at a time", len(w.db.names), w.db.busiest)
+	}
+	w.db.refuse = nil
+	if got := w.round(); got.AgentsAdded != 1 {
+		t.Errorf("the one left: %+v", got)
+	}
+}
+
+func TestAgents_QuietRoundsDoNotReadTheFile(t *testing.T) {
+	w := newWorld(t, false)
+	w.put("etc/client.keys", keyLines(1, 3))
+	w.round()
+	w.round()
+	info := w.file.info
+	looks := w.db.looks
+	w.round()
+	if w.db.looks != looks+1 || w.file.info != info {
+		t.Errorf("%d looks at the rows", w.db.looks-looks)
+	}
+	w.db.names[2] = "changed behind our back"
+	if got := w.round(); got.AgentsRenamed != 1 {
+		t.Errorf("got %+v", got)
+	}
+	delete(w.db.names, 3)
+	if got := w.round(); got.AgentsAdded != 1 {
+		t.Errorf("got %+v", got)
+	}
+}
+
+// On a master enrolment writes the file, then the row.
+func TestMaster_LeavesEnrolmentItsTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, true)
+		w.db.names[9] = "without key"
+		w.put("etc/client.keys", keyLines(1, 2))
+		w.round()
+		w.wants("at the start", "001=agent-1 002=agent-2")
+		w.put("etc/client.keys", keyLines(1, 3))
+		w.db.names[4] = "deleted soon"
+		for range 3 {
+			if got := w.round(); got != (Result{}) {
+				t.Errorf("got in the way: %+v", got)
+			}
+			time.Sleep(Grace / 4)
+		}
+		w.db.names[3] = "agent-3" // enrolment has written it
+		delete(w.db.names, 4)
+		w.put("etc/client.keys", keyLines(1, 4))
+		w.db.names[5] = "left over"
+		w.round()
+		time.Sleep(Grace - time.Second)
+		w.round()
+		w.wants("still its time", "001=agent-1 002=agent-2 003=agent-3 005=left over")
+		time.Sleep(time.Second)
+		w.round()
+		w.wants("after it", "001=agent-1 002=agent-2 003=agent-3 004=agent-4")
+	})
+}
+
+func TestHold(t *testing.T) {
+	tests := []struct {
+		name          string
+		doubt         doubt
+		master        bool
+		remove, known int
+		want          time.Duration
+	}{
+		{"nothing to remove", absent, true, 0, 100, 0},
+		{"one", noDoubt, false, 1, 1, 0},
+		{"half", noDoubt, false, 50, 100, 0},
+		{"more than half, worker", noDoubt, false, 51, 100, holdShort},
+		{"more than half, master", noDoubt, true, 51, 100, holdLong},
+		{"most of a few", noDoubt, true, 9, 10, 0},
+		{"broken line, one agent", broken, false, 1, 100, holdShort},
+		{"broken line on a master, many", broken, true, 90, 100, holdLong},
+		{"empty, worker", empty, false, 1, 1, holdLong},
+		{"empty, master", empty, true, 1, 1, never},
+		{"absent, worker", absent, false, 5, 5, never},
+	}
+	for _, test := range tests {
+		if got := hold(test.doubt, test.master, test.remove, test.known); got != test.want {
+			t.Errorf("%s: got %v, want %v", test.name, got, test.want)
+		}
+	}
+}
+
+func TestAccidents(t *testing.T) {
+	whole := keyLines(1, 40)
+	tests := []struct {
+		name    string
+		master  bool
+		damage  func(w *world)
+		holds   time.Duration // 0: for as long as anybody looks
+		becomes int
+	}{
+		{"emptied on a worker", false, func(w *world) { w.put("etc/client.keys", "") }, holdLong, 0},
+		{"emptied on a master", true, func(w *world) { w.put("etc/client.keys", "") }, 0, 40},
+		{"removed", false, func(w *world) { _ = os.Remove(filepath.Join(w.dir, "etc/client.keys")) }, 0, 40},
+		{"cut off on a worker", false, func(w *world) { w.put("etc/client.keys", whole[:len(whole)/4]) }, holdShort, 10},
+		{"cut off on a master", true, func(w *world) { w.put("etc/client.keys", whole[:len(whole)/4]) }, holdLong, 10},
+		{"half of it whole lines", false, func(w *world) { w.put("etc/client.keys", keyLines(1, 19)) }, holdShort, 19},
+		{"a broken line", false, func(w *world) {
+			w.put("etc/client.keys", keyLines(1, 20)+"021 agent-21\n"+keyLines(22, 19))
+		}, holdShort, 39},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, test.master)
+				w.put("etc/client.keys", whole)
+				w.round()
+				count := func() int { return len(w.db.names) - 1 }
+				test.damage(w)
+				w.round()
+				start := time.Now()
+				time.Sleep(Grace)
+				w.round()
+				if count() != 40 || !slices.Equal(w.conditions(), []string{condAgents}) {
+					t.Errorf("at once: %d agents, conditions %v", count(), w.conditions())
+				}
+				if test.holds == 0 {
+					time.Sleep(24 * time.Hour)
+				} else {
+					time.Sleep(time.Until(start.Add(test.holds - time.Second)))
+					w.round()
+					if count() != 40 {
+						t.Errorf("after %v: %d agents", time.Since(start), count())
+					}
+					time.Sleep(time.Second)
+				}
+				w.round()
+				if count() != test.becomes {
+					t.Errorf("in the end: %d agents, want %d", count(), test.becomes)
+				}
+				w.put("etc/client.keys", whole)
+				w.round()
+				time.Sleep(Grace)
+				w.round()
+				if count() != 40 || len(w.conditions()) > 0 {
+					t.Errorf("mended: %d agents, conditions %v", count(), w.conditions())
+				}
+			})
+		})
+	}
+}
+
+// A file that changes all the time is not stable.
+func TestAccidents_FileThatKeepsChanging(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, false)
+		w.put("etc/client.keys", keyLines(1, 40))
+		w.round()
+		for i := range 20 {
+			w.put("etc/client.keys", keyLines(1, 5)+strings.Repeat("#\n", i))
+			w.round()
+			time.Sleep(holdShort / 2)
+		}
+		if len(w.db.names) != 41 {
+			t.Errorf("%d rows", len(w.db.names))
+		}
+	})
+}
+
+func TestRun_ByTimeByHintAndAfterFailure(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, false)
+		w.put("etc/client.keys", keyLines(1, 1))
+		hint := make(chan struct{})
+		w.cfg.Watch = func(ctx context.Context, changed chan<- struct{}) error {
+			for {
+				select {
+				case <-ctx.Done():
+					return nil
+				case <-hint:
+					changed <- struct{}{}
+				}
+			}
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- w.Run(ctx) }()
+		synctest.Wait()
+		w.wants("at the start", "001=agent-1")
+		w.put("etc/client.keys", keyLines(1, 2))
+		hint <- struct{}{}
+		time.Sleep(gather + time.Millisecond)
+		synctest.Wait()
+		w.wants("after a hint", "001=agent-1 002=agent-2")
+		w.put("etc/client.keys", keyLines(1, 3))
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		w.wants("after a minute", "001=agent-1 002=agent-2 003=agent-3")
+		w.db.mu.Lock()
+		w.db.down = true
+		w.db.mu.Unlock()
+		w.put("etc/client.keys", keyLines(1, 4))
+		hint <- struct{}{}
+		time.Sleep(time.Second)
+		w.db.mu.Lock()
+		w.db.down = false
+		w.db.mu.Unlock()
+		time.Sleep(retry)
+		synctest.Wait()
+		w.wants("soon after a failure", "001=agent-1 002=agent-2 003=agent-3 004=agent-4")
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func FuzzTimestamps(f *testing.F) {
+	f.Add([]byte("001 a any 2026-11-20 10:00:00\n002 b 10.0.0.1 x y\n"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		for id, at := range parseTimestamps(data) {
+			if id < 0 || at <= 0 {
+				t.Errorf("agent %v at %d", id, at)
+			}
+		}
+	})
+}
+
+func BenchmarkRound_100000NewAgents(b *testing.B) {
+	text := keyLines(1, 100_000)
+	for b.Loop() {
+		b.StopTimer()
+		w := newWorld(b, false)
+		w.put("etc/client.keys", text)
+		b.StartTimer()
+		w.round()
+	}
+}
+
+func BenchmarkRound_100000AgentsNothingNew(b *testing.B) {
+	w := newWorld(b, false)
+	w.put("etc/client.keys", keyLines(1, 100_000))
+	w.round()
+	w.round()
+	b.ReportAllocs()
+	for b.Loop() {
+		w.round()
+	}
+}

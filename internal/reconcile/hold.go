@@ -1,0 +1,106 @@
+package reconcile
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"log/slog"
+	"slices"
+	"time"
+
+	"testudo/internal/health"
+)
+
+const (
+	condAgents = "agents-removal-held"
+	condGroups = "groups-removal-held"
+
+	// A removal of more than half of the rows, and of more than these, is one of
+	// many.
+	manyAgents = 10
+	manyGroups = 20
+
+	holdShort = 5 * time.Minute
+	holdLong  = time.Hour
+	never     = time.Duration(-1)
+)
+
+// hold says how long a client.keys must have been the same before agents that
+// are not in it are removed; never as long as it is what it is.
+//
+// A worker's file comes whole from its master, who does not send one that has
+// suddenly lost its agents unless somebody says that this is meant; what is
+// wrong with a worker's own copy the next check of files mends within seconds.
+// On a master nobody else looks, and enrolment removes from the database what it
+// removes from the file: there, many agents without key are an accident, or
+// somebody's edit.
+func hold(d doubt, master bool, remove, known int) time.Duration {
+	var wait time.Duration
+	switch {
+	case remove == 0:
+		return 0
+	case d == absent, d == empty && master:
+		return never
+	case d == empty:
+		return holdLong
+	case d == broken:
+		wait = holdShort
+	}
+	if remove > manyAgents && remove > known/2 {
+		wait = holdShort
+		if master {
+			wait = holdLong
+		}
+	}
+	return wait
+}
+
+func (d doubt) String() string {
+	return [...]string{"has lost more than half of the agents", "is broken", "holds no agent", "is missing"}[d]
+}
+
+// holdAgents tells whether removals have to wait, and says so.
+func (r *Reconciler) holdAgents(d doubt, remove, known int, stable time.Duration) bool {
+	wait := hold(d, r.cfg.Master, remove, known)
+	if wait != never && stable >= wait {
+		r.cfg.Health.Clear(condAgents)
+		r.cfg.Metrics.RemovalsHeldBack("agents", 0)
+		r.holding.Recovered(r.log, "Agents are removed again.")
+		return false
+	}
+	remedy := "Put the file back; agents that are to go are removed through enrolment."
+	if wait != never {
+		remedy = fmt.Sprintf("Put the file back if this is not meant; if it is, the agents go once it has stayed like that for %v.", wait)
+	}
+	r.cfg.Health.Raise(condAgents, health.Critical,
+		fmt.Sprintf("%s %s; %d of %d agents are kept in the database without a key.", keysPath, d, remove, known), remedy)
+	r.cfg.Metrics.RemovalsHeldBack("agents", remove)
+	r.holding.Fail(r.log, slog.LevelError, "Agents without a key not removed.", slog.String("why", keysPath+" "+d.String()),
+		slog.Int("remove", remove), slog.Int("known", known))
+	return true
+}
+
+// holdGroups tells whether groups may not be removed now: never while there is
+// no directory of the default group, and many only after a while.
+func (r *Reconciler) holdGroups(directories, remove []string, known int) bool {
+	var why string
+	stable := r.groupsHeld.see(sha256.Sum256(fmt.Append(nil, directories)), time.Now())
+	switch {
+	case len(remove) == 0:
+	case !slices.Contains(directories, defaultGroup):
+		why = "the directory of the group \"default\" is missing"
+	case len(remove) > manyGroups && len(remove) > known/2 && stable < holdShort:
+		why = "more than half of the groups have lost their directory"
+	}
+	if why == "" {
+		r.cfg.Health.Clear(condGroups)
+		r.cfg.Metrics.RemovalsHeldBack("groups", 0)
+		return false
+	}
+	r.cfg.Health.Raise(condGroups, health.Critical,
+		fmt.Sprintf("In %s %s; %d of %d groups are kept in the database without one.", sharedPath, why, len(remove), known),
+		"Put the directories back; without the group \"default\" no group is removed, otherwise all of them after "+holdShort.String()+".")
+	r.cfg.Metrics.RemovalsHeldBack("groups", len(remove))
+	r.failing.Fail(r.log, slog.LevelError, "Groups without a directory not removed.", slog.String("why", why),
+		slog.Int("remove", len(remove)), slog.Int("known", known))
+	return true
+}

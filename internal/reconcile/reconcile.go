@@ -1,0 +1,175 @@
+package reconcile
+
+import (
+	"context"
+	"errors"
+	"hash/maphash"
+	"log/slog"
+	"os"
+	"sync"
+	"time"
+
+	"testudo/internal/agent"
+	"testudo/internal/health"
+	"testudo/internal/logging"
+	"testudo/internal/metrics"
+)
+
+// Agents are the agents' rows.
+type Agents interface {
+	// EachAgent calls f with every agent, agent 0 among them.
+	EachAgent(ctx context.Context, f func(id agent.ID, name string)) error
+	// AddAgent inserts the row of a new agent without groups; added is in seconds
+	// of the epoch, 0 when not known. It may be called by many at once.
+	AddAgent(ctx context.Context, key agent.Key, added int64) error
+	RenameAgent(ctx context.Context, id agent.ID, name string) error
+	DeleteAgent(ctx context.Context, id agent.ID) error
+}
+
+// Groups are the rows of the group table.
+type Groups interface {
+	GroupNames(ctx context.Context) ([]string, error)
+	InsertGroup(ctx context.Context, name string) error
+	DeleteGroup(ctx context.Context, name string) error
+}
+
+// Self is the row of agent 0.
+type Self interface {
+	RenameAgent(ctx context.Context, id agent.ID, name string) error
+	// UpdateSelf sets columns of agent 0, by their names in the table; columns
+	// that are not named become NULL.
+	UpdateSelf(ctx context.Context, columns map[string]string) error
+}
+
+const (
+	defaultEvery = time.Minute
+	// Grace is how long a master's agent must be amiss to be looked after.
+	Grace = time.Minute
+	// gather is how long after a hint the files are looked at.
+	gather = 50 * time.Millisecond
+	// retry is how soon it is tried again when something failed.
+	retry = 5 * time.Second
+	// parallel is how many changes the database is given at a time; it commits
+	// together what comes together.
+	parallel = 256
+)
+
+// Config is what a Reconciler needs.
+type Config struct {
+	Home     *os.Root
+	Master   bool
+	NodeName string
+	Version  string // as the cluster shows it: 4.7.5
+	Agents   Agents
+	Groups   Groups
+	Self     Self
+	Every    time.Duration // from one comparison to the next; a minute unless set
+	// Watch sends when one of the files may have changed; it returns when ctx
+	// ends. nil: changes are found by comparing.
+	Watch func(ctx context.Context, changed chan<- struct{}) error
+	// Removed is told of every agent whose row was deleted: its own database
+	// goes, too. May be nil.
+	Removed func(ctx context.Context, id agent.ID) error
+	Log     *slog.Logger
+	Metrics *metrics.Set
+	Health  *health.Board
+}
+
+// Reconciler is the task.
+type Reconciler struct {
+	cfg  Config
+	log  *slog.Logger
+	seed maphash.Seed
+
+	mu         sync.Mutex // held during a Round
+	self       bool       // agent 0 is up to date
+	started    bool       // agents were compared once
+	file       keysFile   // what client.keys was like
+	settled    settled    // what agents were like when nothing was amiss
+	missing    amiss      // agents without row
+	extra      amiss      // agents without key
+	groupsHeld stability  // of the directories while removals are held back
+
+	failing, badLines, holding logging.Recurring
+}
+
+// New makes a Reconciler.
+func New(cfg Config) *Reconciler {
+	if cfg.Every <= 0 {
+		cfg.Every = defaultEvery
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	return &Reconciler{cfg: cfg, log: cfg.Log, seed: maphash.MakeSeed()}
+}
+
+// Run compares at once, each Every, and soon after a change was heard of, until
+// ctx ends. It returns nil.
+func (r *Reconciler) Run(ctx context.Context) error {
+	changed := make(chan struct{}, 1)
+	if r.cfg.Watch != nil {
+		var watching sync.WaitGroup
+		defer watching.Wait()
+		watching.Go(func() {
+			if err := r.cfg.Watch(ctx, changed); err != nil && ctx.Err() == nil {
+				r.log.Warn("Agents' files not watched, changes are found by comparing.", slog.Any("error", err))
+			}
+		})
+	}
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	due := time.Now()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-changed:
+			if soon := time.Now().Add(gather); soon.Before(due) {
+				due = soon
+				timer.Reset(gather)
+			}
+		case <-timer.C:
+			wait := r.cfg.Every
+			if !r.tell(ctx) {
+				wait = min(wait, retry)
+			}
+			due = time.Now().Add(wait)
+			timer.Reset(wait)
+		}
+	}
+}
+
+// tell is a Round with its outcome in the log. It tells whether all went well.
+func (r *Reconciler) tell(ctx context.Context) bool {
+	result, err := r.Round(ctx)
+	if result != (Result{}) {
+		r.log.Info("Agent database brought in step with the files.", slog.Int("agents_added", result.AgentsAdded),
+			slog.Int("agents_removed", result.AgentsRemoved), slog.Int("agents_renamed", result.AgentsRenamed),
+			slog.Int("groups_added", result.GroupsAdded), slog.Int("groups_removed", result.GroupsRemoved))
+	}
+	switch {
+	case ctx.Err() != nil:
+	case err != nil:
+		r.failing.Fail(r.log, slog.LevelError, "Agent database not in step with the files.", slog.Any("error", err))
+	default:
+		r.failing.Recovered(r.log, "Agent database in step with the files again.")
+	}
+	return err == nil
+}
+
+// Result says what one Round changed in the database.
+type Result struct {
+	AgentsAdded, AgentsRemoved, AgentsRenamed int
+	GroupsAdded, GroupsRemoved                int
+}
+
+// Round compares once and does what is missing. The parts do not depend on each
+// other; the error joins theirs.
+func (r *Reconciler) Round(ctx context.Context) (Result, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var result Result
+	err := errors.Join(r.updateSelf(ctx), r.reconcileGroups(ctx, &result), r.reconcileAgents(ctx, &result))
+	return result, err
+}
