@@ -209,33 +209,32 @@ func (s *scanner) text() ([]byte, error) {
 	if err := s.take('"', "a text"); err != nil {
 		return nil, err
 	}
-	from, to := s.pos, s.pos
-	d := s.data
-	for s.pos < len(d) {
-		run := s.pos
-		for s.pos < len(d) && d[s.pos] != '"' && d[s.pos] != '\\' && d[s.pos] >= ' ' {
-			s.pos++
-		}
-		if to == run {
-			to = s.pos
-		} else {
-			to += copy(d[to:], d[run:s.pos])
-		}
-		switch {
-		case s.pos == len(d):
-		case d[s.pos] == '"':
-			s.pos++
+	d, at := s.data, s.pos
+	from, to := at, at
+	for at < len(d) {
+		switch c := d[at]; {
+		case c == '"':
+			s.pos = at + 1
 			return d[from:to:to], nil
-		case d[s.pos] < ' ':
+		case c < ' ':
+			s.pos = at
 			return nil, s.wrong("no control character")
+		case c != '\\':
+			d[to] = c
+			to, at = to+1, at+1
+		case at+1 < len(d) && d[at+1] == '"': // nearly all there are
+			d[to] = '"'
+			to, at = to+1, at+2
 		default:
+			s.pos = at
 			n, err := s.escape(d[to:to])
 			if err != nil {
 				return nil, err
 			}
-			to += n
+			to, at = to+n, s.pos
 		}
 	}
+	s.pos = len(d)
 	return nil, s.wrong("the end of a text")
 }
 

@@ -113,22 +113,18 @@ func quotedSize(text []byte) int {
 func appendQuoted(dst, text []byte) []byte {
 	dst = append(dst, '"')
 	for i := 0; i < len(text); {
-		run := i
-		for i < len(text) && plain(text[i]) {
+		switch c := text[i]; {
+		case plain(c):
+			dst = append(dst, c)
 			i++
-		}
-		dst = append(dst, text[run:i]...)
-		if i == len(text) {
-			break
-		}
-		if c := text[i]; c == '"' || c == '\\' {
+		case c == '"' || c == '\\':
 			dst = append(dst, '\\', c)
 			i++
-			continue
+		default:
+			r, n := utf8.DecodeRune(text[i:])
+			dst = appendEscape(dst, r)
+			i += n
 		}
-		r, n := utf8.DecodeRune(text[i:])
-		dst = appendEscape(dst, r)
-		i += n
 	}
 	return append(dst, '"')
 }
