@@ -4,7 +4,9 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"os"
 	"slices"
+	"time"
 
 	"testudo/internal/agent"
 )
@@ -38,6 +40,9 @@ func Cleanup(ctx context.Context, o Options) (removed Removed, err error) {
 	return removed, nil
 }
 
+// removeAgents takes the keys away first and waits until they are gone on all
+// nodes, so that no node makes the rows anew. Then it deletes these everywhere
+// itself: a node takes the loss of most of its agents for an accident and waits.
 func (s *Simulation) removeAgents(ctx context.Context) (int, error) {
 	ids := map[agent.ID]string{}
 	if s.root != nil {
@@ -56,24 +61,61 @@ func (s *Simulation) removeAgents(ctx context.Context) (int, error) {
 			}
 		}
 	}
+	err := s.eachWorkerHome(ctx, func(root *os.Root) (bool, error) {
+		keys, err := openKeys(root)
+		return err == nil && len(keys.ours) == 0, err
+	})
+	if err != nil {
+		return 0, fmt.Errorf("keys that are to go: %w", err)
+	}
 	for i := range s.nodes {
 		n := &s.nodes[i]
-		if !n.master && n.home != "" {
-			continue
-		}
 		there, err := s.deleteAgents(ctx, n)
 		if err != nil {
 			return 0, err
 		}
 		maps.Copy(ids, there)
-	}
-	for i := range s.nodes {
-		n := &s.nodes[i]
 		if err := s.awaitNone(ctx, n, "SELECT count(*) AS n FROM agent WHERE "+ourRows); err != nil {
 			return 0, fmt.Errorf("%s still has agents: %w", n.name, err)
 		}
 	}
 	return len(ids), nil
+}
+
+// eachWorkerHome waits until something is so in every worker's home.
+func (s *Simulation) eachWorkerHome(ctx context.Context, holds func(root *os.Root) (bool, error)) error {
+	ctx, cancel := context.WithTimeout(ctx, s.o.Setup)
+	defer cancel()
+	for _, n := range s.nodes {
+		if n.master || n.home == "" {
+			continue
+		}
+		if err := awaitHome(ctx, n, holds); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func awaitHome(ctx context.Context, n node, holds func(root *os.Root) (bool, error)) error {
+	root, err := os.OpenRoot(n.home)
+	if err != nil {
+		return fmt.Errorf("open the home of %s: %w", n.name, err)
+	}
+	defer root.Close()
+	turn := time.NewTicker(awaitEvery)
+	defer turn.Stop()
+	for {
+		ok, err := holds(root)
+		if ok || err != nil {
+			return err
+		}
+		select {
+		case <-turn.C:
+		case <-ctx.Done():
+			return fmt.Errorf("%s has not followed the master: %w", n.name, context.Cause(ctx))
+		}
+	}
 }
 
 // deleteAgents deletes the simulated agents in one node's database.
@@ -93,56 +135,59 @@ func (s *Simulation) deleteAgents(ctx context.Context, n *node) (map[agent.ID]st
 	})
 }
 
+// removeGroups is removeAgents for groups. Their directories go a part at a time,
+// as a master takes the loss of most of its files for an accident.
 func (s *Simulation) removeGroups(ctx context.Context, removed *Removed) error {
+	stays := map[string]bool{}
 	gone := map[string]bool{}
 	if s.root != nil {
 		names, err := groupsOf(s.root)
 		if err != nil {
 			return err
 		}
-		for _, name := range names {
-			if !ownGroup(s.root, name) {
-				gone[name], removed.Left = false, append(removed.Left, name)
-				continue
+		for len(names) > 0 {
+			part := names[:(len(names)+2)/3]
+			names = names[len(part):]
+			for _, name := range part {
+				if err := s.removeGroup(name, gone, stays); err != nil {
+					return err
+				}
 			}
-			ok, err := removeGroup(s.root, name)
+			err := s.eachWorkerHome(ctx, func(root *os.Root) (bool, error) {
+				left, err := groupsOf(root)
+				return !slices.ContainsFunc(left, func(name string) bool { return gone[name] }), err
+			})
 			if err != nil {
-				return err
-			}
-			if gone[name] = ok; !ok {
-				removed.Left = append(removed.Left, name)
+				return fmt.Errorf("groups that are to go: %w", err)
 			}
 		}
 	}
 	for i := range s.nodes {
-		n := &s.nodes[i]
-		if !n.master && n.home != "" {
-			continue
-		}
-		if err := s.deleteGroups(ctx, n, gone); err != nil {
+		if err := s.deleteGroups(ctx, &s.nodes[i], gone, stays); err != nil {
 			return err
 		}
 	}
-	for _, ok := range gone {
-		if ok {
-			removed.Groups++
-		}
-	}
-	if len(removed.Left) > 0 {
+	removed.Groups, removed.Left = len(gone), slices.Sorted(maps.Keys(stays))
+	return nil
+}
+
+func (s *Simulation) removeGroup(name string, gone, stays map[string]bool) error {
+	if !ownGroup(s.root, name) {
+		stays[name] = true
 		return nil
 	}
-	for i := range s.nodes {
-		n := &s.nodes[i]
-		if err := s.awaitNone(ctx, n, `SELECT count(*) AS n FROM "group" WHERE `+ourGroups); err != nil {
-			return fmt.Errorf("%s still has groups: %w", n.name, err)
-		}
+	ok, err := removeGroup(s.root, name)
+	if ok {
+		gone[name] = true
+	} else {
+		stays[name] = true
 	}
-	return nil
+	return err
 }
 
 // deleteGroups deletes the simulated groups in one node's database, but not those
 // whose directory had to stay.
-func (s *Simulation) deleteGroups(ctx context.Context, n *node, gone map[string]bool) error {
+func (s *Simulation) deleteGroups(ctx context.Context, n *node, gone, stays map[string]bool) error {
 	c, err := dial(ctx, n)
 	if err != nil {
 		return err
@@ -153,7 +198,7 @@ func (s *Simulation) deleteGroups(ctx context.Context, n *node, gone map[string]
 		return err
 	}
 	for _, g := range groups {
-		if ok, known := gone[g.Name]; known && !ok || !groupName.MatchString(g.Name) {
+		if stays[g.Name] || !groupName.MatchString(g.Name) {
 			continue
 		}
 		if err := c.do(ctx, "global delete-group "+g.Name); err != nil {

@@ -50,6 +50,8 @@ func openKeys(root *os.Root) (*keyFile, error) {
 }
 
 // writeKeys writes client.keys: the lines of others as they were, then ours.
+// Where nothing is left the file keeps the line of one agent of ours, as removed:
+// a master takes an empty client.keys for an accident and does not pass it on.
 func writeKeys(root *os.Root, k *keyFile) error {
 	var b bytes.Buffer
 	b.Write(k.others)
@@ -58,6 +60,9 @@ func writeKeys(root *os.Root, k *keyFile) error {
 	}
 	for _, id := range slices.Sorted(maps.Keys(k.ours)) {
 		fmt.Fprintf(&b, "%s %s any %s\n", id, Name(id), k.ours[id])
+	}
+	if b.Len() == 0 {
+		fmt.Fprintf(&b, "%s !%s any %s\n", k.highest, Name(k.highest), newKey())
 	}
 	options := atomicfile.Options{UID: atomicfile.Keep, GID: atomicfile.Keep, Sync: true}
 	if _, err := root.Lstat(keysPath); errors.Is(err, fs.ErrNotExist) {
@@ -138,19 +143,26 @@ func ownGroup(root *os.Root, group string) bool {
 	return err == nil && bytes.HasPrefix(conf, []byte(groupMark))
 }
 
+// removeTries is how often a directory is emptied that fills again.
+const removeTries = 10
+
 // removeGroup removes the directory of a group with what we and the nodes made
 // in it. One that holds anything else stays without our agent.conf.
 func removeGroup(root *os.Root, group string) (removed bool, err error) {
 	dir := filepath.Join(sharedPath, group)
-	for _, name := range []string{"merged.mg", "agent.conf", ""} {
-		err := root.Remove(filepath.Join(dir, name))
-		switch {
-		case err == nil, errors.Is(err, fs.ErrNotExist):
-		case name == "" && errors.Is(err, syscall.ENOTEMPTY):
-			return false, nil
-		default:
+	for range removeTries { // a node may just be making merged.mg
+		for _, name := range []string{"merged.mg", "agent.conf"} {
+			if err := root.Remove(filepath.Join(dir, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return false, fmt.Errorf("remove group %s: %w", group, err)
+			}
+		}
+		err := root.Remove(dir)
+		if err == nil || errors.Is(err, fs.ErrNotExist) {
+			return true, nil
+		}
+		if !errors.Is(err, syscall.ENOTEMPTY) {
 			return false, fmt.Errorf("remove group %s: %w", group, err)
 		}
 	}
-	return true, nil
+	return false, nil
 }

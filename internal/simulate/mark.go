@@ -44,8 +44,8 @@ func newKey() string {
 	return keyMark + hex.EncodeToString(random)
 }
 
-// ours says whether a line of client.keys is of a simulated agent, and whose
-// line it is at all; 0 for none.
+// ours says whether a line of client.keys is of a simulated agent, living or
+// removed, and whose line it is at all; 0 for none.
 func ours(line []byte) (id agent.ID, mine bool) {
 	fields := strings.Fields(string(line))
 	if len(fields) < 2 || line[0] == '#' || line[0] == ' ' {
@@ -55,7 +55,7 @@ func ours(line []byte) (id agent.ID, mine bool) {
 	if err != nil {
 		return 0, false
 	}
-	mine = len(fields) == 4 && fields[1] == Name(id) && len(fields[3]) == keyDigits && strings.HasPrefix(fields[3], keyMark)
+	mine = len(fields) == 4 && strings.TrimPrefix(fields[1], "!") == Name(id) && len(fields[3]) == keyDigits && strings.HasPrefix(fields[3], keyMark)
 	return id, mine
 }
 
@@ -77,10 +77,11 @@ func readKeys(r io.Reader) (*keyFile, error) {
 		if len(line) > 0 {
 			id, mine := ours(bytes.TrimRight(line, "\r\n"))
 			k.highest = max(k.highest, id)
-			if mine {
-				k.ours[id] = strings.Fields(string(line))[3]
-			} else {
+			switch fields := strings.Fields(string(line)); {
+			case !mine:
 				k.others = append(k.others, line...)
+			case fields[1] == Name(id):
+				k.ours[id] = fields[3]
 			}
 		}
 		if err == io.EOF {
