@@ -180,35 +180,9 @@ func (c *comparing) show(diff manifest.Difference, problems []filetree.Problem) 
 	if own == nil {
 		own = manifest.Empty()
 	}
-	why := make(map[string]string, len(problems))
-	for _, p := range problems {
-		why[p.Path] = p.Err.Error()
-	}
-	gone := make(map[string]bool)
-	for _, e := range diff.Extra {
-		gone[e.Path] = why[e.Path] == ""
-	}
-	picture := make(map[string]filestate.Row, own.Len())
-	for _, e := range own.Entries() {
-		if !gone[e.Path] {
-			picture[e.Path] = filestate.Row{Node: c.w.cfg.Node, File: e.Path, State: filestate.Synchronized, Digest: e.Digest}
-		}
-	}
-	for _, entries := range [][]manifest.Entry{diff.Missing, diff.Shared} {
-		for _, e := range entries {
-			row := filestate.Row{Node: c.w.cfg.Node, File: e.Path, State: filestate.Synchronized, Digest: e.Digest}
-			if reason, failed := why[e.Path]; failed {
-				row.State, row.Reason = filestate.Failed, reason
-			}
-			picture[e.Path] = row
-		}
-	}
-	for path, reason := range why {
-		if row, ok := picture[path]; ok && row.State == filestate.Synchronized {
-			row.State, row.Reason = filestate.ToBeDeleted, reason
-			picture[path] = row
-		}
-	}
+	node := c.w.cfg.Node
 	c.w.shown.Store(nil)
-	c.w.cfg.States.Set(c.w.cfg.Node, slices.Values(sortedRows(picture)))
+	c.w.cfg.States.Set(node, func(yield func(filestate.Row) bool) {
+		slices.Values(rowsAfter(node, own, diff, problems))(yield)
+	})
 }

@@ -1,7 +1,6 @@
 package integrity
 
 import (
-	"slices"
 	"sync"
 
 	"testudo/internal/filestate"
@@ -49,7 +48,7 @@ func (a *away) show(g *generation) {
 		d := manifest.Compare(g.manifest, m)
 		n := a.node[name]
 		n.Files = g.manifest.Len() - len(d.Missing) - len(d.Shared)
-		a.states.Set(name, slices.Values(pictureOf(name, g, d, nil)))
+		a.states.Set(name, pictureOf(name, g, d, nil))
 		a.states.SetNode(n)
 	}
 }

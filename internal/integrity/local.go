@@ -1,7 +1,6 @@
 package integrity
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -137,7 +136,7 @@ func (l *local) accept(scan *filetree.Scan, noticed time.Time) {
 		next.number = old.number + 1
 	}
 	l.current = next
-	l.cfg.States.Set(l.cfg.Node, slices.Values(ownRows(l.cfg.Node, next)))
+	l.cfg.States.Set(l.cfg.Node, ownRows(l.cfg.Node, next))
 	l.cfg.States.SetNode(filestate.NodeState{
 		Node: l.cfg.Node, Role: "master", Version: l.cfg.Version, Connected: true, ConnectedSince: l.started,
 		LastCheck: noticed, LastSync: noticed, InStepSince: noticed, Files: next.manifest.Len(), ManifestSum: next.manifest.Sum(),
@@ -161,31 +160,6 @@ func reasons(scan *filetree.Scan) map[string]string {
 		m[p.Path] = "unreadable directory: " + p.Err.Error()
 	}
 	return m
-}
-
-// ownRows is the picture of the node's own files: what it has it has, what it
-// cannot read has failed.
-func ownRows(node string, g *generation) []filestate.Row {
-	rows := make([]filestate.Row, 0, g.manifest.Len()+len(g.unreadable))
-	for _, e := range g.manifest.Entries() {
-		rows = append(rows, filestate.Row{Node: node, File: e.Path, State: filestate.Synchronized, Digest: e.Digest})
-	}
-	rows = append(rows, failedRows(node, g)...)
-	slices.SortFunc(rows, func(a, b filestate.Row) int { return cmp.Compare(a.File, b.File) })
-	return rows
-}
-
-// failedRows are the files that the master cannot read. One that changes all
-// the time is in the manifest as well, as it was last.
-func failedRows(node string, g *generation) []filestate.Row {
-	var rows []filestate.Row
-	for path, reason := range g.unreadable {
-		if _, known := g.manifest.Lookup(path); known {
-			continue
-		}
-		rows = append(rows, filestate.Row{Node: node, File: path, State: filestate.Failed, Reason: reason})
-	}
-	return rows
 }
 
 // now is the state workers are compared with; nil before the first scan.

@@ -313,10 +313,16 @@ func (c *checking) sync(ctx context.Context, g *generation, diff manifest.Differ
 		return
 	}
 	defer p.release()
-	c.warn(log, p)
-	c.outOfStep(g, diff, p.left)
-	log.Debug(fmt.Sprintf("Compressing files and 'files_metadata.json' of %d files.", p.difference.Len()))
+	known := len(p.left)
+	c.outOfStep(g, diff, maps.Clone(p.left))
+	log.Debug(fmt.Sprintf("Compressing files and 'files_metadata.json' of %d files.", diff.Len()-known))
 	sent, err := c.send(ctx, p)
+	if len(p.left) > known {
+		c.showLeft(p.left)
+	}
+	if err == nil || len(p.left) > 0 {
+		c.warn(log, p)
+	}
 	var cancelled *session.CancelledError
 	if c.limit.after(sent.Bytes, sent.Took, errors.As(err, &cancelled)) {
 		log.Debug(fmt.Sprintf("Sync size limit is now %d MB.", c.limit.now>>20))

@@ -1,7 +1,6 @@
 package integrity
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -9,7 +8,6 @@ import (
 	"io"
 	"maps"
 	"net"
-	"slices"
 	"time"
 
 	"testudo/internal/filestate"
@@ -60,7 +58,7 @@ func (c *checking) inStep(g *generation, check lastCheck) {
 		c.shown = shows
 		n.InStepSince = now
 		n.Lag = now.Sub(latest(g.at, n.ConnectedSince))
-		c.m.cfg.States.Set(n.Node, slices.Values(pictureOf(n.Node, g, manifest.Difference{}, nil)))
+		c.m.cfg.States.Set(n.Node, pictureOf(n.Node, g, manifest.Difference{}, nil))
 	}
 	c.m.cfg.States.SetNode(*n)
 	c.m.cfg.Metrics.Worker(n.Node, true, n.Lag.Seconds())
@@ -98,7 +96,17 @@ func (c *checking) showOpenLocked() {
 		why = make(map[string]string, len(c.open.left))
 	}
 	maps.Copy(why, c.open.left)
-	c.m.cfg.States.Set(c.node.Node, slices.Values(pictureOf(c.node.Node, c.open.generation, c.open.difference, why)))
+	c.m.cfg.States.Set(c.node.Node, pictureOf(c.node.Node, c.open.generation, c.open.difference, why))
+}
+
+// showLeft takes down which files turned out not to go, and why.
+func (c *checking) showLeft(left map[string]string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.open != nil {
+		c.open.left = left
+		c.showOpenLocked()
+	}
 }
 
 // refused takes down that a worker did not take a package: its disk may be
@@ -112,9 +120,12 @@ func (c *checking) refused(err error, p *parcel) {
 	why := "not taken by the worker: " + logging.Quote(remote.Error())
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.failed = make(map[string]string, len(p.files))
-	for _, f := range p.files {
-		c.failed[f.path] = why
+	d := p.difference
+	c.failed = make(map[string]string, len(d.Shared)+len(d.Missing))
+	for _, entries := range [][]manifest.Entry{d.Shared, d.Missing} {
+		for _, e := range entries {
+			c.failed[e.Path] = why
+		}
 	}
 	c.showOpenLocked()
 }
@@ -124,32 +135,6 @@ func latest(a, b time.Time) time.Time {
 		return a
 	}
 	return b
-}
-
-// pictureOf is the state of each file at a worker: what differs is pending, or
-// failed where a reason is known.
-func pictureOf(node string, g *generation, d manifest.Difference, why map[string]string) []filestate.Row {
-	differs := make(map[string]bool, len(d.Missing)+len(d.Shared))
-	for _, e := range slices.Concat(d.Missing, d.Shared) {
-		differs[e.Path] = true
-	}
-	rows := make([]filestate.Row, 0, g.manifest.Len()+len(d.Extra))
-	for _, e := range g.manifest.Entries() {
-		row := filestate.Row{Node: node, File: e.Path, State: filestate.Synchronized, Digest: e.Digest}
-		if differs[e.Path] {
-			row.State = filestate.Pending
-			if reason, failed := why[e.Path]; failed {
-				row.State, row.Reason = filestate.Failed, reason
-			}
-		}
-		rows = append(rows, row)
-	}
-	for _, e := range d.Extra {
-		rows = append(rows, filestate.Row{Node: node, File: e.Path, State: filestate.ToBeDeleted, Reason: why[e.Path], Digest: e.Digest})
-	}
-	rows = append(rows, failedRows(node, g)...)
-	slices.SortFunc(rows, func(a, b filestate.Row) int { return cmp.Compare(a.File, b.File) })
-	return rows
 }
 
 // failure is one file a worker could not apply, in its report.
@@ -185,13 +170,7 @@ func (c *checking) report(_ context.Context, _ *session.Session, payload []byte)
 
 // send sends a parcel as the package of a synchronisation.
 func (c *checking) send(ctx context.Context, p *parcel) (session.Sent, error) {
-	sent, err := c.s.SendPackage(ctx, cmdSync, func(w io.Writer) error { return p.writeTo(w, c.m.cfg.Level) })
+	sent, err := c.s.SendPackage(ctx, cmdSync, func(w io.Writer) error { return p.writeTo(ctx, w, c.m.cfg.Level) })
 	c.m.cfg.Metrics.BundleBytes(sent.Bytes)
 	return sent, err
-}
-
-func sortedRows(picture map[string]filestate.Row) []filestate.Row {
-	rows := slices.Collect(maps.Values(picture))
-	slices.SortFunc(rows, func(a, b filestate.Row) int { return cmp.Compare(a.File, b.File) })
-	return rows
 }

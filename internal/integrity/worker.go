@@ -269,7 +269,7 @@ func (c *comparing) stepped(log *slog.Logger, own *manifest.Manifest, began time
 	w.ready.Store(true)
 	epoch := w.cfg.States.Epoch()
 	if w.shown.Swap(own) != own || w.epoch.Swap(epoch) != epoch {
-		w.cfg.States.Set(w.cfg.Node, slices.Values(ownRows(w.cfg.Node, &generation{manifest: own})))
+		w.cfg.States.Set(w.cfg.Node, ownRows(w.cfg.Node, &generation{manifest: own}))
 	}
 	now := time.Now()
 	w.cfg.States.SetNode(filestate.NodeState{

@@ -24,28 +24,61 @@ func (d Difference) Len() int { return len(d.Missing) + len(d.Extra) + len(d.Sha
 
 // Compare returns what the worker lacks, has too much and has differently.
 // Only paths and digests count. Entries of extra-valid items are not treated
-// specially (SpareItems does).
+// specially (SpareItems does). The difference may share its memory with the
+// manifests: its entries must not be changed.
 func Compare(master, worker *Manifest) Difference {
-	var d Difference
 	m, w := master.entries, worker.entries
-	for len(m) > 0 && len(w) > 0 {
-		switch c := strings.Compare(m[0].Path, w[0].Path); {
+	missing, extra, shared := picked{from: m}, picked{from: w}, picked{from: m}
+	i, j := 0, 0
+	for i < len(m) && j < len(w) {
+		switch c := strings.Compare(m[i].Path, w[j].Path); {
 		case c < 0:
-			d.Missing = append(d.Missing, m[0])
-			m = m[1:]
+			missing.add(i, i+1)
+			i++
 		case c > 0:
-			d.Extra = append(d.Extra, w[0])
-			w = w[1:]
+			extra.add(j, j+1)
+			j++
 		default:
-			if m[0].Digest != w[0].Digest {
-				d.Shared = append(d.Shared, m[0])
+			if m[i].Digest != w[j].Digest {
+				shared.add(i, i+1)
 			}
-			m, w = m[1:], w[1:]
+			i, j = i+1, j+1
 		}
 	}
-	d.Missing = append(d.Missing, m...)
-	d.Extra = append(d.Extra, w...)
-	return d
+	missing.add(i, len(m))
+	extra.add(j, len(w))
+	return Difference{Missing: missing.entries(), Extra: extra.entries(), Shared: shared.entries()}
+}
+
+// picked are some of a manifest's entries. Those that follow one another there,
+// as for a worker that has nothing yet, are not copied: ten workers that come
+// at once would need ten copies of all entries.
+type picked struct {
+	from       []Entry
+	start, end int     // the one run of entries, while there is only one
+	list       []Entry // all of them, when there are several runs
+}
+
+// add picks the entries from i to before j, which come after those picked.
+func (p *picked) add(i, j int) {
+	switch {
+	case i == j:
+	case p.list != nil:
+		p.list = append(p.list, p.from[i:j]...)
+	case p.start == p.end:
+		p.start, p.end = i, j
+	case p.end == i:
+		p.end = j
+	default:
+		p.list = append(append(p.list, p.from[p.start:p.end]...), p.from[i:j]...)
+	}
+}
+
+func (p *picked) entries() []Entry {
+	if p.list != nil || p.start == p.end {
+		return p.list
+	}
+	return p.from[p.start:p.end:p.end]
 }
 
 // Spare returns the difference without those extra entries whose path is in
