@@ -23,9 +23,14 @@ type MasterConfig struct {
 	Bytes int64
 }
 
-// maxStrings is how many strings of one worker may wait or be stored: a 4.7.5
-// worker sends one at a time, a Testudo worker the next one meanwhile.
-const maxStrings = 2
+const (
+	// overlap is how many strings a Testudo worker has on the way: the second
+	// travels while the first is stored.
+	overlap = 2
+	// maxStrings is how many strings of one worker may wait or be stored: one
+	// more, since a worker knows of a result before we know that it does.
+	maxStrings = overlap + 1
+)
 
 // Master is the master's end of the exchange.
 type Master struct {

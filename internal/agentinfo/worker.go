@@ -236,9 +236,9 @@ func (c *reporting) sendAll(ctx context.Context, log *slog.Logger) (total chunks
 func (c *reporting) send(ctx context.Context, log *slog.Logger, list [][]byte, first *bool, total *chunks.Result) error {
 	log.Debug("Sending chunks.")
 	window, fewer := 1, error(nil)
-	overlap := c.s.PeerHas(session.FeatureAgents)
-	if overlap {
-		window = maxStrings
+	testudo := c.s.PeerHas(session.FeatureAgents)
+	if testudo {
+		window = overlap
 	}
 	var open []part
 	collect := func() error {
@@ -258,7 +258,7 @@ func (c *reporting) send(ctx context.Context, log *slog.Logger, list [][]byte, f
 				return err
 			}
 		}
-		if !*first && !overlap {
+		if !*first && !testudo {
 			if err := c.again(ctx, log); err != nil {
 				return err
 			}
