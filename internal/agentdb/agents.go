@@ -81,18 +81,18 @@ func (s *Store) DeleteAgent(ctx context.Context, id agent.ID) error {
 // UpdateKeepalive records that an agent has shown itself now: the time, its
 // status, and no disconnection.
 func (s *Store) UpdateKeepalive(ctx context.Context, id agent.ID, status, sync string) error {
-	return s.write(ctx, false, func(t *tx) error {
-		st, err := t.c.Prepare("UPDATE agent SET last_keepalive = ?1, connection_status = ?2, sync_status = ?3," +
-			" disconnection_time = 0, status_code = 0 WHERE id = ?4")
-		if err != nil {
-			return asQuery(err)
+	return s.writeLazily(ctx, func(t *tx) error {
+		before, known := t.get(id)
+		if known && string(before.status) == status && before.gone == 0 && before.code == 0 && (sync == synced || sync == syncReq) {
+			return t.touch(id, t.time, sync == syncReq)
 		}
-		st.BindInt64(1, t.time)
-		st.BindText(2, status)
-		st.BindText(3, sync)
-		st.BindInt64(4, int64(id))
-		if _, err := st.Step(); err != nil {
-			return asQuery(err)
+		if err := t.settle(id); err != nil {
+			return err
+		}
+		err := t.exec("UPDATE agent SET last_keepalive = ?1, connection_status = ?2, sync_status = ?3,"+
+			" disconnection_time = 0, status_code = 0 WHERE id = ?4", t.time, status, sync, int64(id))
+		if err != nil {
+			return err
 		}
 		if r := t.edit(id); r != nil {
 			r.keepalive, r.gone, r.code = t.time, 0, 0

@@ -161,12 +161,6 @@ func (s *Store) ReportAll(ctx context.Context, node string) error {
 		number, known = s.roster.names.number(node) // it may have become known, or another
 		return mine(p)
 	}, func(t *tx, id agent.ID) error {
-		if err := t.exec("UPDATE agent SET sync_status = 'syncreq' WHERE id = ?1", int64(id)); err != nil {
-			return err
-		}
-		if r := t.edit(id); r != nil {
-			r.syncreq = true
-		}
-		return nil
+		return t.touch(id, noKeepalive, true)
 	})
 }

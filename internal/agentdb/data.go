@@ -45,14 +45,17 @@ const updateData = "UPDATE agent SET os_name = ?1, os_version = ?2, os_major = ?
 // written again.
 func (s *Store) UpdateData(ctx context.Context, d Data) error {
 	print := s.printOf(&d)
-	return s.write(ctx, false, func(t *tx) error {
+	return s.writeLazily(ctx, func(t *tx) error {
 		sync := synced
 		if d.SyncStatus != nil {
 			sync = *d.SyncStatus
 		}
 		before, known := t.get(d.ID)
 		if known && before.print == print {
-			return t.updateSeen(&d, sync)
+			return t.updateSeen(&d, sync, before.status)
+		}
+		if err := t.settle(d.ID); err != nil {
+			return err
 		}
 		if err := t.updateAll(&d, sync, before); err != nil {
 			return err
@@ -83,7 +86,13 @@ func (t *tx) seen(id agent.ID) int64 {
 }
 
 // updateSeen is UpdateData when only the time and the status may be new.
-func (t *tx) updateSeen(d *Data, sync string) error {
+func (t *tx) updateSeen(d *Data, sync string, before agent.Status) error {
+	if orEmpty(d.ConnectionStatus) == string(before) && (sync == synced || sync == syncReq) {
+		return t.touch(d.ID, t.seen(d.ID), sync == syncReq)
+	}
+	if err := t.settle(d.ID); err != nil {
+		return err
+	}
 	err := t.exec("UPDATE agent SET last_keepalive = ?1, connection_status = ?2, sync_status = ?3 WHERE id = ?4",
 		t.seen(d.ID), d.ConnectionStatus, sync, int64(d.ID))
 	if err != nil {
@@ -116,8 +125,7 @@ func (t *tx) updateAll(d *Data, sync string, before record) error {
 	if withIP {
 		st.BindText(20, *d.AgentIP)
 	}
-	_, err = st.Step()
-	return asQuery(err)
+	return step(st)
 }
 
 func bindText(st *sqlitedb.Stmt, param int, text *string) {

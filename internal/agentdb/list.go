@@ -146,9 +146,9 @@ func (r *roster) totalLocked(f Filter) int {
 
 func (r *roster) agentLocked(p *row) Agent {
 	a := Agent{
-		ID: p.id, Name: p.name, IP: p.ip, Status: statusOf(p.status), StatusCode: p.code,
+		ID: p.id, Name: p.name, IP: p.ip, Status: statusOf(p.status), StatusCode: max(p.code, 0),
 		Node: r.names.text(p.node), Version: r.names.text(p.version),
-		Added: p.added, Disconnected: p.gone, Unreported: p.syncreq,
+		Added: p.added, Disconnected: max(p.gone, 0), Unreported: p.syncreq,
 	}
 	if text := r.names.text(p.group); text != "" {
 		a.Groups = strings.Split(text, ",")

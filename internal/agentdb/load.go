@@ -54,11 +54,17 @@ func readRecord(st *sqlitedb.Stmt, r *roster) record {
 		group:     shared(st, 5, r),
 		keepalive: noKeepalive,
 		added:     st.ColumnInt64(7),
-		gone:      st.ColumnInt64(8),
+		gone:      noKeepalive,
 		status:    agent.Status(st.ColumnText(9)),
 		syncreq:   st.ColumnText(10) == syncReq,
 		regroup:   st.ColumnText(11) == syncReq,
-		code:      int32(st.ColumnInt64(12)),
+		code:      noCode,
+	}
+	if !st.ColumnIsNull(8) {
+		c.gone = st.ColumnInt64(8)
+	}
+	if !st.ColumnIsNull(12) {
+		c.code = int32(st.ColumnInt64(12))
 	}
 	if !st.ColumnIsNull(6) {
 		c.keepalive = st.ColumnInt64(6)

@@ -15,18 +15,22 @@ const (
 	// at most as many.
 	blockRows = 512
 
-	// noKeepalive is the last keep-alive of an agent that has none.
+	// noKeepalive stands for a time that is NULL.
 	noKeepalive = math.MinInt64
+
+	// noCode stands for a status code that is NULL.
+	noCode = math.MinInt32
 )
 
 // record is what the roster keeps of an agent. An absent text is "".
 type record struct {
 	id      agent.ID
 	status  agent.Status
-	hasIP   bool // the column is not NULL
-	syncreq bool // to be reported (sync_status)
-	regroup bool // its groups are to be sent out (group_sync_status)
-	code    int32
+	hasIP   bool  // the column is not NULL
+	syncreq bool  // to be reported (sync_status)
+	regroup bool  // its groups are to be sent out (group_sync_status)
+	lazy    bool  // in a tx: a write was put off
+	code    int32 // or noCode
 	name    string
 	ip      string
 	node    string
@@ -35,7 +39,7 @@ type record struct {
 
 	keepalive int64 // seconds since 1970, or noKeepalive
 	added     int64 // seconds since 1970
-	gone      int64 // seconds since 1970 of the disconnection, 0 for none
+	gone      int64 // seconds since 1970 of the disconnection, 0 for none, or noKeepalive
 
 	// seq grows with each change of what is reported of the agent.
 	seq uint64

@@ -32,15 +32,16 @@ func (s *Store) SetSyncInfo(ctx context.Context, array []byte) error {
 	if !scan.skip(maxDepth) || scan.peek() != 0 || scan.at != len(scan.text) {
 		return ErrSyntax
 	}
-	scan.at = 0
+	scan = scanner{text: scan.text, sound: true}
 	if scan.peek() != '[' {
 		return nil
 	}
-	rows := make([]infoRow, 0, min(piece, len(array)/minRow+1))
+	rows, giveBack := s.someRows()
+	defer giveBack()
 	var failed error
 	flush := func() bool {
 		if len(rows) > 0 {
-			failed = s.write(ctx, false, func(t *tx) error { return t.setInfo(rows) })
+			failed = s.writeLazily(ctx, func(t *tx) error { return t.setInfo(rows) })
 		}
 		rows = rows[:0]
 		return failed == nil
@@ -58,8 +59,20 @@ func (s *Store) SetSyncInfo(ctx context.Context, array []byte) error {
 	return failed
 }
 
-// minRow is how short a row of a report can be and still have an effect.
-const minRow = 64
+// reportPiece is how many rows of a report are handed to the writer at once.
+const reportPiece = 128
+
+// someRows returns an empty slice with room for reportPiece rows.
+func (s *Store) someRows() (rows []infoRow, giveBack func()) {
+	p, _ := s.rowPool.Get().(*[]infoRow)
+	if p == nil {
+		p = new(make([]infoRow, 0, reportPiece))
+	}
+	return *p, func() {
+		clear((*p)[:reportPiece]) // they hold parts of the report
+		s.rowPool.Put(p)
+	}
+}
 
 // setInfo applies rows in their order.
 func (t *tx) setInfo(rows []infoRow) error {
@@ -88,7 +101,13 @@ func (t *tx) setAgent(r *infoRow) error {
 	}
 	print := r.print(t.s.seed)
 	if ours.print == print {
+		if r.onlyKeepalive(&ours) {
+			return t.touch(id, int64(r.columns[colLastKeepalive].number), false)
+		}
 		return t.setFast(id, r)
+	}
+	if err := t.settle(id); err != nil {
+		return err
 	}
 	if err := t.setAll(&ours, r); err != nil {
 		return err
@@ -132,6 +151,9 @@ const setFastQuery = "UPDATE agent SET last_keepalive = ?1, connection_status = 
 
 // setFast writes a row of which only what changes often may be new.
 func (t *tx) setFast(id agent.ID, r *infoRow) error {
+	if err := t.settle(id); err != nil {
+		return err
+	}
 	st, err := t.c.Prepare(setFastQuery)
 	if err != nil {
 		return asQuery(err)
@@ -140,8 +162,8 @@ func (t *tx) setFast(id agent.ID, r *infoRow) error {
 		bind(st, i-slowColumns+1, &r.columns[i])
 	}
 	st.BindInt64(5, int64(id))
-	if _, err := st.Step(); err != nil {
-		return asQuery(err)
+	if err := step(st); err != nil {
+		return err
 	}
 	return t.takeOver(id, r)
 }
@@ -177,8 +199,7 @@ func (t *tx) setAll(ours *record, r *infoRow) error {
 		bind(st, i+1, &r.columns[i])
 	}
 	st.BindInt64(22, int64(ours.id))
-	_, err = st.Step()
-	return asQuery(err)
+	return step(st)
 }
 
 // takeOver brings an agent's record up to date with a row that was written, whose
@@ -194,12 +215,28 @@ func (t *tx) takeOver(id agent.ID, r *infoRow) error {
 	c.node = newer(c.node, &r.columns[colNodeName])
 	c.version = newer(c.version, &r.columns[colVersion])
 	c.status = agent.Status(newer(string(c.status), &r.columns[colConnectionStatus]))
-	c.gone, c.code = int64(r.columns[colDisconnectionTime].number), r.columns[colStatusCode].number
-	c.keepalive = noKeepalive
-	if k := &r.columns[colLastKeepalive]; k.kind == number {
-		c.keepalive = int64(k.number)
+	c.gone, c.keepalive, c.code = r.columns[colDisconnectionTime].time(), r.columns[colLastKeepalive].time(), noCode
+	if code := &r.columns[colStatusCode]; code.kind == number {
+		c.code = code.number
 	}
 	return nil
+}
+
+// time is the value of a column that holds a time.
+func (v *value) time() int64 {
+	if v.kind != number {
+		return noKeepalive
+	}
+	return int64(v.number)
+}
+
+// onlyKeepalive reports whether of what changes often only the last keep-alive
+// may be new.
+func (r *infoRow) onlyKeepalive(ours *record) bool {
+	status, code := &r.columns[colConnectionStatus], &r.columns[colStatusCode]
+	return status.kind == text && status.text == string(ours.status) && code.kind == number && code.number == ours.code &&
+		r.columns[colLastKeepalive].kind == number && r.columns[colDisconnectionTime].kind == number &&
+		r.columns[colDisconnectionTime].time() == ours.gone
 }
 
 // newer is the text of a value, in the memory of the old one if it is the same;

@@ -70,9 +70,13 @@ type Store struct {
 	ended   chan struct{} // closed when the writer has ended
 	closing chan struct{} // closed by Close
 	close   func() error
+	release func() error // gives the file up for other processes
 
 	roster        *roster
 	groupsChanged atomic.Uint64 // grows whenever the groups of an agent may have changed
+	groupSum      groupSum      // what GroupsHash has computed
+
+	rowPool sync.Pool // of *[]infoRow, for SetSyncInfo
 
 	// For the writer alone.
 	tx     *tx
@@ -82,7 +86,7 @@ type Store struct {
 // Open opens the database, and makes it when there is none. A file of a 4.7.5
 // node is used as it is. The context bounds the opening only.
 //
-// Errors: ErrOldSchema, ErrNewSchema and ErrNotAgents; sqlitedb.ErrNotDatabase and
+// Errors: ErrInUse; ErrOldSchema, ErrNewSchema and ErrNotAgents; sqlitedb.ErrNotDatabase and
 // sqlitedb.ErrDamaged, with advice; sqlitedb.ErrBusy; those of the file system.
 func Open(ctx context.Context, o Options) (*Store, error) {
 	if o.Log == nil {
@@ -98,8 +102,13 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	}
 	s.tx = newTx(s)
 	s.close = sync.OnceValue(s.shutDown)
-	if err := s.load(ctx); err != nil {
+	release, err := claim(ctx, o.Path)
+	if err != nil {
 		return nil, err
+	}
+	s.release = release
+	if err := s.load(ctx); err != nil {
+		return nil, errors.Join(err, release())
 	}
 	return s, nil
 }
@@ -167,7 +176,7 @@ func (s *Store) shutDown() error {
 		close(s.ended) // Run was never called and is not going to be
 	}
 	<-s.ended
-	return s.db.Load().Close()
+	return errors.Join(s.db.Load().Close(), s.release())
 }
 
 // read calls fn with a connection that sees one committed state of the database.

@@ -20,7 +20,6 @@ const (
 	selectReportedLabels = "SELECT id, key, value FROM labels WHERE id = ?1 ORDER BY key"
 	scanReported         = "SELECT " + reported + " FROM agent WHERE id > ?1 AND sync_status = 'syncreq' ORDER BY id"
 	scanLabels           = "SELECT id, key, value FROM labels WHERE id > ?1 ORDER BY id, key"
-	markReported         = "UPDATE agent SET sync_status = 'synced' WHERE id = ?1"
 )
 
 // report writes agents as the objects of a report.
@@ -114,26 +113,11 @@ func (t *tx) syncInfo() (Page, error) {
 			break
 		}
 		t.s.cursor = due.id
-		if err := t.markReported(due.id); err != nil {
+		if err := t.touch(due.id, noKeepalive, false); err != nil {
 			return Page{}, err
 		}
 	}
 	return p.page(), nil
-}
-
-func (t *tx) markReported(id agent.ID) error {
-	st, err := t.c.Prepare(markReported)
-	if err != nil {
-		return asQuery(err)
-	}
-	st.BindInt64(1, int64(id))
-	if _, err := st.Step(); err != nil {
-		return asQuery(err)
-	}
-	if r := t.edit(id); r != nil {
-		r.syncreq = false
-	}
-	return nil
 }
 
 // dueAgent is an agent that is to be reported, and which state of it.
@@ -191,7 +175,7 @@ func (s *Store) PendingInfo(ctx context.Context, max int) (chunks [][]byte, more
 // confirmInfo marks agents as reported, some at a time.
 func (s *Store) confirmInfo(ctx context.Context, due []dueAgent) error {
 	for some := range slices.Chunk(due, piece) {
-		err := s.write(ctx, false, func(t *tx) error {
+		err := s.writeLazily(ctx, func(t *tx) error {
 			for _, d := range some {
 				if _, changed := t.changed[d.id]; changed {
 					continue // in this very transaction
@@ -199,7 +183,7 @@ func (s *Store) confirmInfo(ctx context.Context, due []dueAgent) error {
 				if r, ok := t.s.roster.get(d.id); !ok || !r.syncreq || r.seq != d.seq {
 					continue
 				}
-				if err := t.markReported(d.id); err != nil {
+				if err := t.touch(d.id, noKeepalive, false); err != nil {
 					return err
 				}
 			}

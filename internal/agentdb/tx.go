@@ -18,11 +18,15 @@ type tx struct {
 
 	changed map[agent.ID]int // index in records; -1 is an agent that was removed
 	records []record
+	lazy    [lazyKinds][]lazyWrite // see touch
+	queries map[lazyKey]string
 	groups  bool // what makes up the global hash has changed
 	reload  bool // anything may have changed
 }
 
-func newTx(s *Store) *tx { return &tx{s: s, changed: make(map[agent.ID]int)} }
+func newTx(s *Store) *tx {
+	return &tx{s: s, changed: make(map[agent.ID]int), queries: make(map[lazyKey]string)}
+}
 
 // reset forgets the last transaction.
 func (t *tx) reset() {
@@ -33,6 +37,7 @@ func (t *tx) reset() {
 	clear(t.records)
 	t.records = t.records[:0]
 	t.groups, t.reload = false, false
+	t.resetLazy()
 }
 
 // keepChanged is for how many changed agents the memory is kept.

@@ -31,6 +31,7 @@ type op struct {
 	durable bool // the commit waits for the disk
 	fresh   bool // nothing uncommitted may precede it
 	last    bool // the transaction ends behind it
+	lazy    bool // it settles what it has to, see tx.touch
 
 	state atomic.Int32 // opWaiting and so on
 	err   error
@@ -63,6 +64,11 @@ func (o *op) start() bool {
 // returned. Once begun it is waited for.
 func (s *Store) write(ctx context.Context, durable bool, fn func(*tx) error) error {
 	return s.submit(ctx, &op{fn: fn, durable: durable})
+}
+
+// writeLazily is write for an fn that settles what it must, see tx.touch.
+func (s *Store) writeLazily(ctx context.Context, fn func(*tx) error) error {
+	return s.submit(ctx, &op{fn: fn, lazy: true})
 }
 
 // writeFresh is write for an fn that must see all earlier changes committed, and
@@ -180,7 +186,7 @@ func (s *Store) commit(ctx context.Context, batch []*op) (rest []*op) {
 	ran := 0
 	err := s.db.Load().WriteSync(context.WithoutCancel(ctx), level, func(c *sqlitedb.Conn) (err error) {
 		t.c = c
-		ran, err = t.runBatch(batch)
+		ran, err = t.runAll(batch)
 		return err
 	})
 	t.c = nil
@@ -212,6 +218,15 @@ func answer(batch []*op, result func(*op) error) {
 	}
 }
 
+// runAll runs the first operations of the batch, see runBatch, and what they put
+// off.
+func (t *tx) runAll(batch []*op) (ran int, err error) {
+	if ran, err = t.runBatch(batch); err == nil {
+		err = t.settleAll()
+	}
+	return ran, err
+}
+
 // runBatch runs operations until the transaction is long enough. ran counts
 // those that the transaction's fate concerns; with a panicError it is the place
 // of the one that broke.
@@ -224,6 +239,11 @@ func (t *tx) runBatch(batch []*op) (ran int, err error) {
 		}
 		if !o.start() {
 			continue
+		}
+		if !o.lazy {
+			if err := t.settleAll(); err != nil {
+				return i + 1, err
+			}
 		}
 		var broke bool
 		if broke, o.err = t.run(o.fn); broke {

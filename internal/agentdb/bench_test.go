@@ -1,0 +1,201 @@
+package agentdb
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"testudo/internal/agent"
+)
+
+const many = 100_000
+
+// reports divides fullReport as the chunks of a worker are.
+func reports(n int, keepalive int64) (chunks [][]byte) {
+	const perChunk = 110
+	for i := 1; i <= n; i += perChunk {
+		chunks = append(chunks, fullReport(i, min(i+perChunk-1, n), "worker1", keepalive, agent.Active))
+	}
+	return chunks
+}
+
+func setAllInfo(b *testing.B, s *Store, chunks [][]byte) {
+	for _, c := range chunks {
+		if err := s.SetSyncInfo(b.Context(), c); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkSetSyncInfo is the master's part of a report of 100,000 agents.
+func BenchmarkSetSyncInfo(b *testing.B) {
+	s := start(b)
+	insert(b, s, many)
+	now := time.Now().Unix()
+	b.Run("full", func(b *testing.B) {
+		b.ReportAllocs()
+		for i := 0; b.Loop(); i++ {
+			b.StopTimer()
+			s.roster.forget()
+			chunks := reports(many, now+int64(i))
+			b.StartTimer()
+			setAllInfo(b, s, chunks)
+		}
+	})
+	b.Run("keepalives", func(b *testing.B) {
+		b.ReportAllocs()
+		for i := 0; b.Loop(); i++ {
+			b.StopTimer()
+			chunks := reports(many, now+int64(i))
+			b.StartTimer()
+			setAllInfo(b, s, chunks)
+		}
+	})
+}
+
+// forget drops the fingerprints, so that rows are written in full.
+func (r *roster) forget() {
+	for _, b := range r.blocks {
+		for i := range b.rows {
+			b.rows[i].print = 0
+		}
+	}
+}
+
+// BenchmarkPendingInfo is the worker's part of a report of 100,000 agents.
+func BenchmarkPendingInfo(b *testing.B) {
+	s := start(b)
+	insert(b, s, many)
+	setAllInfo(b, s, reports(many, time.Now().Unix()))
+	var confirms []func(context.Context) error
+	b.Run("collect", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			if err := s.ReportAll(b.Context(), "worker1"); err != nil {
+				b.Fatal(err)
+			}
+			chunks, _, confirm, err := s.PendingInfo(b.Context(), 0)
+			if err != nil || len(chunks) < 100 {
+				b.Fatal(len(chunks), err)
+			}
+			confirms = append(confirms[:0], confirm)
+		}
+	})
+	b.Run("report all", func(b *testing.B) {
+		for b.Loop() {
+			b.StopTimer()
+			_, _, confirm, err := s.PendingInfo(b.Context(), 0)
+			if err == nil {
+				err = confirm(b.Context())
+			}
+			if err != nil {
+				b.Fatal(err)
+			}
+			b.StartTimer()
+			if err := s.ReportAll(b.Context(), "worker1"); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("collect alone", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			if _, _, _, err := s.PendingInfo(b.Context(), 0); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("confirm", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			b.StopTimer()
+			if err := s.ReportAll(b.Context(), "worker1"); err != nil {
+				b.Fatal(err)
+			}
+			_, _, confirm, _ := s.PendingInfo(b.Context(), 0)
+			b.StartTimer()
+			if err := confirm(b.Context()); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+}
+
+// BenchmarkUpdateKeepalive is 50 callers at once, with two that read.
+func BenchmarkUpdateKeepalive(b *testing.B) {
+	s := start(b)
+	insert(b, s, many)
+	b.ReportAllocs()
+	ctx, stop := context.WithCancel(b.Context())
+	var readers sync.WaitGroup
+	var mu sync.Mutex
+	var times []time.Duration
+	for r := range 2 {
+		readers.Go(func() {
+			for i := r; ctx.Err() == nil; i += 7919 {
+				began := time.Now()
+				if _, err := s.AgentInfo(ctx, agent.ID(i%many+1)); err != nil && ctx.Err() == nil {
+					b.Error(err)
+				}
+				mu.Lock()
+				times = append(times, time.Since(began))
+				mu.Unlock()
+				if i%64 == 0 {
+					time.Sleep(time.Millisecond) // a reader, not a load generator
+				}
+			}
+		})
+	}
+	b.SetParallelism(25)
+	b.RunParallel(func(p *testing.PB) {
+		for i := 1; p.Next(); i++ {
+			if err := s.UpdateKeepalive(ctx, agent.ID(i*31%many+1), "active", "syncreq"); err != nil {
+				b.Error(err)
+			}
+		}
+	})
+	stop()
+	readers.Wait()
+	slices.Sort(times)
+	b.ReportMetric(float64(times[len(times)*99/100].Microseconds()), "read-p99-µs")
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "updates/s")
+}
+
+// BenchmarkLists is what lists cost among 1,000,000 agents.
+func BenchmarkLists(b *testing.B) {
+	s := start(b)
+	s.roster.mu.Lock()
+	for i := 1; i <= 1_000_000; i++ {
+		s.roster.putLocked(&record{
+			id: agent.ID(i), name: fmt.Sprintf("agent-%07d", i), ip: "10.0.0.1", hasIP: true,
+			node: fmt.Sprintf("worker%d", i%5), version: "Wazuh v4.7.5", group: fmt.Sprintf("default,g%d", i%50),
+			status: agent.Statuses()[i%4],
+		})
+	}
+	s.roster.mu.Unlock()
+	for name, f := range map[string]Filter{
+		"page":   {After: 500_000, Limit: 500},
+		"status": {Status: agent.Disconnected, Node: "worker3", Limit: 500},
+		"group":  {Group: "g7", Status: agent.Active, Limit: 500},
+		"name":   {Name: "99999", Limit: 500},
+	} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, _, err := s.Agents(b.Context(), f); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+	b.Run("counts", func(b *testing.B) {
+		for b.Loop() {
+			if _, err := s.Counts(b.Context()); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+}
