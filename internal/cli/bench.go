@@ -14,6 +14,7 @@ import (
 // benchCmd measures whole clusters on this machine.
 type benchCmd struct {
 	Integrity benchIntegrityCmd `cmd:"" help:"Measure how files get from the master to its workers."`
+	Agents    benchAgentsCmd    `cmd:"" help:"Measure databases of agents, and how states and groups get from node to node."`
 }
 
 // benchIntegrityCmd measures the synchronisation of files.

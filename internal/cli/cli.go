@@ -42,12 +42,15 @@ type env struct {
 
 // root is the grammar of testudo.
 type root struct {
-	Node    nodeCmd    `cmd:"" help:"Run a node of a cluster."`
-	Init    initCmd    `cmd:"" help:"Make the home of a new node."`
-	Files   filesCmd   `cmd:"" help:"Show what each node has of the synchronised files."`
-	Demo    demoCmd    `cmd:"" help:"Show a cluster at work on this machine."`
-	Bench   benchCmd   `cmd:"" help:"Measure clusters on this machine."`
-	Version versionCmd `cmd:"" help:"Print the version."`
+	Node     nodeCmd     `cmd:"" help:"Run a node of a cluster."`
+	Init     initCmd     `cmd:"" help:"Make the home of a new node."`
+	Files    filesCmd    `cmd:"" help:"Show what each node has of the synchronised files."`
+	Agents   agentsCmd   `cmd:"" help:"Show the agents that a node knows: their states, nodes and groups."`
+	DB       dbCmd       `cmd:"" name:"db" help:"Save, put back and check a node's database of agents."`
+	Demo     demoCmd     `cmd:"" help:"Show a cluster at work on this machine."`
+	Simulate simulateCmd `cmd:"" help:"Try a cluster with agents that do not exist."`
+	Bench    benchCmd    `cmd:"" help:"Measure clusters on this machine."`
+	Version  versionCmd  `cmd:"" help:"Print the version."`
 }
 
 const about = "A cluster of security monitoring nodes that keeps its files in step, and speaks the cluster protocol of 4.7.5."

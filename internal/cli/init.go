@@ -66,9 +66,9 @@ func (c *initCmd) Run(e *env) error {
 	return err
 }
 
-func notNil(list []string) []string {
+func notNil[T any](list []T) []T {
 	if list == nil {
-		return []string{}
+		return []T{}
 	}
 	return list
 }

@@ -77,6 +77,7 @@ func scriptCommands() map[string]func(ts *testscript.TestScript, neg bool, args 
 		"logged":  logged,
 		"picture": picture,
 		"owned":   owned,
+		"agents":  herd,
 	}
 }
 
