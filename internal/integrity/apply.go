@@ -26,21 +26,22 @@ func isReceiveTimeout(err error) bool { return fault.Has(err, fault.ReceiveTimeo
 
 // apply stages a package and moves its files into place. It made progress when
 // there was something to do and all of it succeeded.
-func (c *comparing) apply(ctx context.Context, log *slog.Logger, u *session.Upload) (progress bool, err error) {
+func (c *comparing) apply(ctx context.Context, log *slog.Logger, u *session.Upload, early *earlyStage) (progress bool, err error) {
 	defer u.Close()
+	defer early.discard() // it may still be reading u
 	c.w.apply.Lock()
 	defer c.w.apply.Unlock()
 	log.Info("Starting.")
 	began := time.Now()
-	stage, err := c.w.tree.NewStage(u.Path() + "dir")
+	stage, diff, err := early.take(u.Path())
 	if err != nil {
-		return false, fmt.Errorf("stage package: %w", err)
+		log.Debug("The package is unpacked now that it is whole", "reason", err)
+		stage, diff, err = c.stage(ctx, u.Path(), u.Reader())
+	}
+	if err != nil {
+		return false, err
 	}
 	defer stage.Close()
-	diff, err := c.unpack(ctx, stage, u)
-	if err != nil {
-		return false, fmt.Errorf("unpack package: %w", err)
-	}
 	log.Info(fmt.Sprintf("Files to create: %d | Files to update: %d | Files to delete: %d",
 		len(diff.Missing), len(diff.Shared), len(diff.Extra)))
 	if !diff.Empty() {
@@ -53,11 +54,24 @@ func (c *comparing) apply(ctx context.Context, log *slog.Logger, u *session.Uplo
 	return progress, nil
 }
 
+// stage unpacks a package beside its path.
+func (c *comparing) stage(ctx context.Context, path string, content io.Reader) (*filetree.Stage, manifest.Difference, error) {
+	stage, err := c.w.tree.NewStage(path + "dir")
+	if err != nil {
+		return nil, manifest.Difference{}, fmt.Errorf("stage package: %w", err)
+	}
+	diff, err := c.unpack(ctx, stage, content)
+	if err != nil {
+		return nil, diff, errors.Join(fmt.Errorf("unpack package: %w", err), stage.Close())
+	}
+	return stage, diff, nil
+}
+
 // unpack puts the members into the stage and returns the difference they
 // belong to.
-func (c *comparing) unpack(ctx context.Context, stage *filetree.Stage, u *session.Upload) (manifest.Difference, error) {
+func (c *comparing) unpack(ctx context.Context, stage *filetree.Stage, content io.Reader) (manifest.Difference, error) {
 	var diff *manifest.Difference
-	err := bundle.Read(ctx, u.Reader(), c.w.cfg.Package, func(path string, content io.Reader) error {
+	err := bundle.Read(ctx, content, c.w.cfg.Package, func(path string, content io.Reader) error {
 		if path != bundle.MetadataName {
 			return put(stage, path, content)
 		}

@@ -294,9 +294,11 @@ func (c *comparing) receive(ctx context.Context, d *session.Delivery) {
 	c.mu.Unlock()
 	c.s.Log().With(logging.Task(taskCheck)).Info(fmt.Sprintf("Finished in %.3fs. Sync required.", time.Since(began).Seconds()))
 	log := c.s.Log().With(logging.Task(taskSync))
+	early := c.unpackEarly(ctx, d)
+	defer early.discard()
 	upload, err := d.Wait(ctx, c.w.cfg.ReceiveTimeout)
 	if err == nil {
-		progress, err = c.apply(ctx, log, upload)
+		progress, err = c.apply(ctx, log, upload, early)
 	}
 	if err == nil || ctx.Err() != nil || errors.Is(err, session.ErrSuperseded) {
 		return

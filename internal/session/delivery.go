@@ -28,6 +28,7 @@ type Delivery struct {
 	session *Session
 	kind    string
 	task    string
+	begun   uint64        // uploads before the announcement
 	settled chan struct{} // closed when upload and err are what they will be
 
 	// guarded by deliveries.mu
@@ -143,7 +144,7 @@ func (d *Delivery) dropLocked(err error) {
 // announce enters a delivery. It says whether it is the first of its kind, for
 // which a goroutine is to be started.
 func (t *deliveries) announce(s *Session, kind string) (d *Delivery, first bool) {
-	d = &Delivery{session: s, kind: kind, task: uuid.NewString(), settled: make(chan struct{})}
+	d = &Delivery{session: s, kind: kind, task: uuid.NewString(), begun: s.uploads.count(), settled: make(chan struct{})}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.open == nil {

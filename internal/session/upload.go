@@ -44,7 +44,9 @@ type Upload struct {
 	digest   hash.Hash
 	sealed   bool // its bytes come in sealed frames
 	sum      [sha256.Size]byte
+	number   uint64 // counts the session's uploads
 	complete bool
+	dropped  bool // nobody will get it
 	touched  time.Time
 }
 
@@ -75,7 +77,9 @@ type uploadStore struct {
 
 	mu       sync.Mutex
 	files    map[string]*Upload
-	progress time.Time // when the last byte of any upload came
+	progress time.Time     // when the last byte of any upload came
+	begun    uint64        // uploads so far
+	news     chan struct{} // closed at the next change; nil while nobody waits
 	closed   bool
 }
 
@@ -129,7 +133,9 @@ func (st *uploadStore) create(wirePath string) error {
 		st.files = make(map[string]*Upload)
 	}
 	now := time.Now()
-	st.files[p] = &Upload{file: f, home: st.home, path: p, digest: sha256.New(), touched: now}
+	st.begun++
+	st.files[p] = &Upload{file: f, home: st.home, path: p, number: st.begun, digest: sha256.New(), touched: now}
+	st.changedLocked()
 	st.progress = now
 	return nil
 }
@@ -152,6 +158,8 @@ func (st *uploadStore) evictLocked() bool {
 
 func (st *uploadStore) dropLocked(u *Upload) {
 	delete(st.files, u.path)
+	u.dropped = true
+	st.changedLocked()
 	_ = u.Close() // what stays is removed at the next start
 }
 
@@ -191,6 +199,7 @@ func (st *uploadStore) append(wirePath string, chunk []byte, sealed bool) error 
 		st.dropLocked(u)
 		return fmt.Errorf("store upload: %w", err)
 	}
+	st.changedLocked()
 	u.digest.Write(chunk)
 	u.touched = time.Now()
 	st.progress = u.touched
@@ -218,6 +227,7 @@ func (st *uploadStore) finish(wirePath string, sum []byte, sealed bool) error {
 		st.dropLocked(u)
 		return errChecksum
 	}
+	st.changedLocked()
 	return nil
 }
 
