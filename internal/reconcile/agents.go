@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"path"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -132,6 +133,8 @@ func (r *Reconciler) change(ctx context.Context, ring *keyring, rows map[agent.I
 			extra = append(extra, id)
 		}
 	}
+	slices.Sort(missing) // neighbours of a table are written together
+	slices.Sort(extra)
 	grace := time.Duration(0)
 	if r.cfg.Master && r.started {
 		grace = Grace
