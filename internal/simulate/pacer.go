@@ -1,6 +1,7 @@
 package simulate
 
 import (
+	"cmp"
 	"context"
 	"math/rand/v2"
 	"time"
@@ -39,12 +40,18 @@ type pacer struct {
 	regroups int64
 }
 
-// run paces until ctx ends or the duration is over.
-func (p *pacer) run(ctx context.Context) {
+// run paces until the duration is over or ctx ends, and ends at once when broken
+// is closed. In the last interval nothing but keep-alives happens, so that every
+// agent is heard of once more after whatever happened to it: times in databases
+// are whole seconds, and two nodes' reports of one second cannot be told apart.
+func (p *pacer) run(ctx context.Context, broken <-chan struct{}) {
 	turn := time.NewTicker(paceEvery)
 	defer turn.Stop()
 	tell := time.NewTicker(time.Second)
 	defer tell.Stop()
+	const never = time.Duration(1<<63 - 1)
+	end := cmp.Or(p.s.o.Duration, never)
+	interrupted := ctx.Done()
 	var last time.Duration
 	for {
 		select {
@@ -52,22 +59,28 @@ func (p *pacer) run(ctx context.Context) {
 		case <-tell.C:
 			p.s.o.Status(p.s.status(p))
 			continue
-		case <-ctx.Done():
+		case <-interrupted:
+			interrupted, end = nil, min(end, time.Since(p.began)+p.s.o.Keepalive)
+		case <-broken:
 			return
 		}
 		now := time.Since(p.began)
-		if p.s.o.Duration > 0 && now >= p.s.o.Duration {
+		if now >= end {
 			return
 		}
-		p.step(now, now-last)
+		p.step(now, now-last, end-now > p.s.o.Keepalive)
 		last = now
 	}
 }
 
 // step does what has become due since the last one.
-func (p *pacer) step(now, since time.Duration) {
+func (p *pacer) step(now, since time.Duration, events bool) {
 	count := float64(len(p.s.herd))
-	p.events += p.s.o.Churn * count * since.Minutes()
+	if events {
+		p.events += p.s.o.Churn * count * since.Minutes()
+	} else {
+		p.events = 0
+	}
 	for ; p.events >= 1; p.events-- {
 		p.event(now)
 	}

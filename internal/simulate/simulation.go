@@ -169,7 +169,7 @@ func (s *Simulation) assignAll(ctx context.Context) error {
 }
 
 // Run keeps the agents alive, with all that happens to them, for the duration or
-// until ctx ends, which is no error.
+// until ctx ends, which is no error: then it goes on for one more interval.
 func (s *Simulation) Run(ctx context.Context) error {
 	s.o.Step(fmt.Sprintf("Keeping %d agents alive, each every %s", len(s.herd), s.o.Keepalive))
 	// What is under way when ctx ends is finished, in bounded time.
@@ -187,20 +187,20 @@ func (s *Simulation) Run(ctx context.Context) error {
 	defer endProbes()
 	probes, probing := errgroup.WithContext(probing)
 	s.startProbes(probing, probes)
-	pacing, stop := context.WithCancel(ctx)
+	broken, stop := context.WithCancel(context.Background())
 	defer stop()
 	unhook := context.AfterFunc(working, stop)
 	defer unhook()
 	unhookProbes := context.AfterFunc(probing, stop)
 	defer unhookProbes()
-	p.run(pacing)
+	p.run(ctx, broken.Done())
 	ended := time.Since(p.began)
 	stopTimer := time.AfterFunc(s.o.Patience, func() { cancel(fmt.Errorf("writes under way: %w", context.DeadlineExceeded)) })
-	defer stopTimer.Stop()
 	for _, queue := range append(p.queues, p.master) {
 		close(queue)
 	}
 	err := g.Wait()
+	stopTimer.Stop()
 	s.o.Status(s.status(p))
 	if err == nil {
 		s.awaitProbes(probing)
