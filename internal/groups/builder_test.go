@@ -219,22 +219,21 @@ func TestBuilder_RunsByTimeAndByHint(t *testing.T) {
 		done := make(chan error)
 		go func() { done <- w.Run(ctx) }()
 		synctest.Wait()
-		start := w.source.asked
-		if start != 1 {
+		if start := w.source.count(); start != 1 {
 			t.Errorf("looked %d times at the start", start)
 		}
 		time.Sleep(10*time.Second + time.Millisecond)
 		synctest.Wait()
-		if w.source.asked != 2 {
-			t.Errorf("looked %d times after one period", w.source.asked)
+		if w.source.count() != 2 {
+			t.Errorf("looked %d times after one period", w.source.count())
 		}
 		for range 5 {
 			hint <- struct{}{}
 		}
 		time.Sleep(gather + time.Millisecond)
 		synctest.Wait()
-		if w.source.asked != 3 {
-			t.Errorf("looked %d times after several hints at once", w.source.asked)
+		if w.source.count() != 3 {
+			t.Errorf("looked %d times after several hints at once", w.source.count())
 		}
 		cancel()
 		if err := <-done; err != nil {

@@ -103,6 +103,12 @@ func (c *combinationSource) set(texts ...string) {
 	c.texts = texts
 }
 
+func (c *combinationSource) count() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.asked
+}
+
 func (c *combinationSource) DistinctGroups(_ context.Context, after string) ([]byte, bool, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
