@@ -274,3 +274,43 @@ func TestNew_Refused(t *testing.T) {
 		}
 	}
 }
+
+// One thing at a time: agents connect, one moves, one gets another group.
+func TestSimulation_ByHand(t *testing.T) {
+	master, w1, w2 := serve(t, "m", true), serve(t, "w1", false), serve(t, "w2", false)
+	exchange(t, master, w1, w2)
+	s, err := simulate.New(t.Context(), options(master, w1, w2))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if err := errors.Join(s.Prepare(t.Context()), s.Connect(t.Context())); err != nil {
+		t.Fatal(err)
+	}
+	ids := s.Agents("w1")
+	if len(ids) != 30 {
+		t.Fatalf("%d agents on w1", len(ids))
+	}
+	if took, err := s.Move(t.Context(), ids[0], "w2"); err != nil || took <= 0 {
+		t.Errorf("moved after %v, %v", took, err)
+	}
+	if len(s.Agents("w1")) != 29 {
+		t.Errorf("%d agents on w1 after the move", len(s.Agents("w1")))
+	}
+	var arrived []string
+	if err := s.Regroup(t.Context(), ids[1], 3, func(node string, _ time.Duration) { arrived = append(arrived, node) }); err != nil {
+		t.Error(err)
+	}
+	if len(arrived) != 2 {
+		t.Errorf("arrived at %q", arrived)
+	}
+	if err := s.Settle(t.Context()); err != nil || !s.Report().Converged {
+		t.Errorf("%+v, %v", s.Report(), err)
+	}
+	if _, err := s.Move(t.Context(), ids[0], "nowhere"); !errors.Is(err, simulate.ErrNoNode) {
+		t.Errorf("got %v", err)
+	}
+	if _, err := s.Move(t.Context(), 4711, "w2"); !errors.Is(err, simulate.ErrNoAgent) {
+		t.Errorf("got %v", err)
+	}
+}
