@@ -86,6 +86,15 @@ func (r *Reconciler) reconcileAgents(ctx context.Context, result *Result) error 
 	return err
 }
 
+// keysChanged tells whether client.keys is another one than was compared last.
+func (r *Reconciler) keysChanged() bool {
+	info, err := r.cfg.Home.Stat(keysPath)
+	if err != nil {
+		return r.file.info != nil || !r.started
+	}
+	return !same(info, r.file.info)
+}
+
 // nothingNew tells, without reading client.keys, that it is as it was when
 // nothing was amiss, and so are the rows.
 func (r *Reconciler) nothingNew(ctx context.Context) (bool, error) {

@@ -250,6 +250,31 @@ func TestAccidents_FileThatKeepsChanging(t *testing.T) {
 	})
 }
 
+// Hints are about any synchronised file.
+func TestAgents_HintsAboutOtherFiles(t *testing.T) {
+	w := newWorld(t, false)
+	w.put("etc/client.keys", keyLines(1, 3))
+	w.round()
+	looks := w.db.looks
+	hinted := func() Result {
+		t.Helper()
+		result, err := w.Reconciler.round(context.Background(), true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return result
+	}
+	delete(w.db.names, 3)
+	if got := hinted(); got != (Result{}) || w.db.looks != looks {
+		t.Errorf("got %+v and looked at all agents for nothing", got)
+	}
+	w.put("etc/client.keys", keyLines(1, 4))
+	w.mkdir("web")
+	if got, want := hinted(), (Result{AgentsAdded: 2, GroupsAdded: 1}); got != want {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+}
+
 func TestRun_ByTimeByHintAndAfterFailure(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, false)

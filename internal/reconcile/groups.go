@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"slices"
@@ -33,6 +34,15 @@ func (r *Reconciler) directories() (names []string, err error) {
 	slices.Sort(names)
 	return names, nil
 }
+
+// directoriesChanged tells whether there are other directories than were compared
+// last.
+func (r *Reconciler) directoriesChanged() bool {
+	names, err := r.directories()
+	return err != nil || r.groupsHeld.digest != digestOf(names)
+}
+
+func digestOf(names []string) [sha256.Size]byte { return sha256.Sum256(fmt.Append(nil, names)) }
 
 // reconcileGroups compares the directories of etc/shared with the group table.
 func (r *Reconciler) reconcileGroups(ctx context.Context, result *Result) error {

@@ -1,7 +1,6 @@
 package reconcile
 
 import (
-	"crypto/sha256"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -83,7 +82,7 @@ func (r *Reconciler) holdAgents(d doubt, remove, known int, stable time.Duration
 // no directory of the default group, and many only after a while.
 func (r *Reconciler) holdGroups(directories, remove []string, known int) bool {
 	var why string
-	stable := r.groupsHeld.see(sha256.Sum256(fmt.Append(nil, directories)), time.Now())
+	stable := r.groupsHeld.see(digestOf(directories), time.Now())
 	switch {
 	case len(remove) == 0:
 	case !slices.Contains(directories, defaultGroup):

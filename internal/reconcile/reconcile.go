@@ -88,7 +88,7 @@ type Reconciler struct {
 	settled    settled    // what agents were like when nothing was amiss
 	missing    amiss      // agents without row
 	extra      amiss      // agents without key
-	groupsHeld stability  // of the directories while removals are held back
+	groupsHeld stability  // of the directories of groups
 
 	failing, badLines, holding logging.Recurring
 }
@@ -119,7 +119,8 @@ func (r *Reconciler) Run(ctx context.Context) error {
 	}
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	due := time.Now()
+	full := time.Now() // when everything is compared next
+	due := full
 	for {
 		select {
 		case <-ctx.Done():
@@ -130,19 +131,31 @@ func (r *Reconciler) Run(ctx context.Context) error {
 				timer.Reset(gather)
 			}
 		case <-timer.C:
-			wait := r.cfg.Every
-			if !r.tell(ctx) {
-				wait = min(wait, retry)
-			}
-			due = time.Now().Add(wait)
-			timer.Reset(wait)
+			full = r.next(ctx, full)
+			due = full
+			timer.Reset(time.Until(due))
 		}
 	}
 }
 
-// tell is a Round with its outcome in the log. It tells whether all went well.
-func (r *Reconciler) tell(ctx context.Context) bool {
-	result, err := r.Round(ctx)
+// next does what is due, all of it or only what a hint may have meant, and tells
+// when everything is due again.
+func (r *Reconciler) next(ctx context.Context, full time.Time) time.Time {
+	hinted := time.Now().Before(full)
+	result, err := r.round(ctx, hinted)
+	r.tell(ctx, hinted, result, err)
+	now := time.Now()
+	switch soon := now.Add(min(retry, r.cfg.Every)); {
+	case err != nil && (!hinted || soon.Before(full)):
+		return soon
+	case hinted:
+		return full
+	}
+	return now.Add(r.cfg.Every)
+}
+
+// tell puts the outcome of a round into the log.
+func (r *Reconciler) tell(ctx context.Context, hinted bool, result Result, err error) {
 	if result != (Result{}) {
 		r.log.Info("Agent database brought in step with the files.", slog.Int("agents_added", result.AgentsAdded),
 			slog.Int("agents_removed", result.AgentsRemoved), slog.Int("agents_renamed", result.AgentsRenamed),
@@ -152,10 +165,9 @@ func (r *Reconciler) tell(ctx context.Context) bool {
 	case ctx.Err() != nil:
 	case err != nil:
 		r.failing.Fail(r.log, slog.LevelError, "Agent database not in step with the files.", slog.Any("error", err))
-	default:
+	case !hinted: // only then everything was looked at
 		r.failing.Recovered(r.log, "Agent database in step with the files again.")
 	}
-	return err == nil
 }
 
 // Result says what one Round changed in the database.
@@ -166,10 +178,21 @@ type Result struct {
 
 // Round compares once and does what is missing. The parts do not depend on each
 // other; the error joins theirs.
-func (r *Reconciler) Round(ctx context.Context) (Result, error) {
+func (r *Reconciler) Round(ctx context.Context) (Result, error) { return r.round(ctx, false) }
+
+// round leaves out, when it is only hinted at changes, what is compared with a
+// file that has not changed: hints are about any synchronised file, and reading
+// all agents of the database takes its time.
+func (r *Reconciler) round(ctx context.Context, hinted bool) (Result, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	var result Result
-	err := errors.Join(r.updateSelf(ctx), r.reconcileGroups(ctx, &result), r.reconcileAgents(ctx, &result))
+	err := r.updateSelf(ctx)
+	if !hinted || r.directoriesChanged() {
+		err = errors.Join(err, r.reconcileGroups(ctx, &result))
+	}
+	if !hinted || r.keysChanged() {
+		err = errors.Join(err, r.reconcileAgents(ctx, &result))
+	}
 	return result, err
 }
