@@ -35,6 +35,24 @@ func (s *Simulation) Agents(node string) []agent.ID {
 
 // Connect has every agent begin to report to its node.
 func (s *Simulation) Connect(ctx context.Context) error {
+	return s.all(ctx, "Agents that report to ", func(ctx context.Context, c *client, m *member) error {
+		m.state = active
+		return s.carryOut(ctx, c, op{kind: connects, member: m}, time.Now())
+	})
+}
+
+// Beat is one keep-alive of every agent that reports.
+func (s *Simulation) Beat(ctx context.Context) error {
+	return s.all(ctx, "Keep-alives at ", func(ctx context.Context, c *client, m *member) error {
+		if m.state != active {
+			return nil
+		}
+		return s.carryOut(ctx, c, op{kind: keepsAlive, member: m}, time.Now())
+	})
+}
+
+// all does something with every agent, at its node.
+func (s *Simulation) all(ctx context.Context, what string, do func(context.Context, *client, *member) error) error {
 	g, ctx := errgroup.WithContext(ctx)
 	for at, n := range s.reporting {
 		var list []*member
@@ -44,9 +62,8 @@ func (s *Simulation) Connect(ctx context.Context) error {
 			}
 		}
 		g.Go(func() error {
-			return s.parallel(ctx, n, "Agents that report to "+n.name, len(list), func(ctx context.Context, c *client, i int) error {
-				list[i].state = active
-				return s.carryOut(ctx, c, op{kind: connects, member: list[i]}, time.Now())
+			return s.parallel(ctx, n, what+n.name, len(list), func(ctx context.Context, c *client, i int) error {
+				return do(ctx, c, list[i])
 			})
 		})
 	}

@@ -284,7 +284,7 @@ func TestSimulation_ByHand(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer s.Close()
-	if err := errors.Join(s.Prepare(t.Context()), s.Connect(t.Context())); err != nil {
+	if err := errors.Join(s.Prepare(t.Context()), s.Connect(t.Context()), s.Beat(t.Context())); err != nil {
 		t.Fatal(err)
 	}
 	ids := s.Agents("w1")
