@@ -202,16 +202,15 @@ func waitInStep(ctx context.Context, f *fleet.Fleet) ([]filestate.NodeState, err
 
 // idleRounds measures the CPU time of rounds in which nothing differs.
 func idleRounds(ctx context.Context, o Options, f *fleet.Fleet, m *measured) error {
+	if err := pause(ctx, aftermath); err != nil {
+		return err
+	}
 	before := map[string]time.Duration{}
 	if err := eachUsage(f, func(n *fleet.Node, u fleet.Usage) { before[n.Name] = u.CPU }); err != nil {
 		return err
 	}
-	rest := time.NewTimer(time.Duration(o.Rounds) * o.Interval)
-	defer rest.Stop()
-	select {
-	case <-rest.C:
-	case <-ctx.Done():
-		return ctx.Err()
+	if err := pause(ctx, time.Duration(o.Rounds)*o.Interval); err != nil {
+		return err
 	}
 	return eachUsage(f, func(n *fleet.Node, u fleet.Usage) {
 		each := (u.CPU - before[n.Name]) / time.Duration(o.Rounds)
@@ -221,6 +220,21 @@ func idleRounds(ctx context.Context, o Options, f *fleet.Fleet, m *measured) err
 			m.workerRound.Add(each)
 		}
 	})
+}
+
+// aftermath is how long nodes are left alone after a sync before their rest is
+// measured: the states of the files are written up to two seconds later.
+const aftermath = 3 * time.Second
+
+func pause(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // changes saves files on the master, one after the other, and waits for each

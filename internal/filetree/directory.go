@@ -3,6 +3,7 @@ package filetree
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -16,8 +17,10 @@ type directory struct {
 	// stamp is the directory's own state when its names were read. While it
 	// stays the same, so do the names. Zero: the names have to be read.
 	stamp stamp
-	files []file
-	dirs  []*directory
+	// absent says that it was not there.
+	absent bool
+	files  []file
+	dirs   []*directory
 	// unnameable are the names that cannot travel.
 	unnameable []Problem
 }
@@ -29,6 +32,8 @@ type file struct {
 	stamp stamp
 	// settled says that the stamp tells every change since.
 	settled bool
+	// link says that the name is a link.
+	link bool
 	// entry is the file in the manifest; nil when it is not there.
 	entry *manifest.Entry
 }
@@ -44,6 +49,19 @@ func (d *directory) eachFile(f func(*file)) {
 	for _, sub := range d.dirs {
 		sub.eachFile(f)
 	}
+}
+
+// steady tells whether nothing below the directory may change unheard of.
+func (d *directory) steady() bool {
+	if d.absent {
+		return true // the directory above it is watched
+	}
+	for i := range d.files {
+		if f := &d.files[i]; f.link || f.entry == nil || !f.settled {
+			return false
+		}
+	}
+	return d.stamp != stamp{} && !slices.ContainsFunc(d.dirs, func(sub *directory) bool { return !sub.steady() })
 }
 
 // clear forgets everything and tells whether there were entries.
@@ -79,7 +97,8 @@ func (w *walker) walkRoot(d *directory) error {
 // is simply empty.
 func (w *walker) noDirectory(d *directory, err error) {
 	w.dirty = d.clear() || w.dirty
-	if !errors.Is(err, unix.ENOENT) {
+	d.absent = errors.Is(err, unix.ENOENT)
+	if !d.absent {
 		w.out.Directories = append(w.out.Directories, Problem{Path: d.path, Err: err})
 	}
 }
@@ -125,6 +144,7 @@ func (w *walker) files(dir *handle, d *directory) error {
 	if err := unix.Fstat(dir.fd, &w.stat); err != nil {
 		return err
 	}
+	d.absent = false
 	s := stampOf(&w.stat)
 	if d.stamp != s {
 		complete, err := w.list(dir, d)
@@ -208,6 +228,7 @@ func (w *walker) ownsFile(d *directory, name string) bool {
 // the file's entry still holds.
 func (w *walker) look(dir *handle, d *directory, f *file) {
 	link := w.stat.Mode&unix.S_IFMT == unix.S_IFLNK
+	f.link = link
 	if link {
 		if err := fstatat(dir.fd, f.name, &w.stat, 0); err != nil {
 			w.report(d, f, fmt.Errorf("following the link: %w", err))

@@ -31,6 +31,10 @@ type Scan struct {
 	// Hashed and HashedBytes count the contents that had to be read.
 	Hashed      int
 	HashedBytes int64
+	// Steady says that a watch hears of whatever changes what was found: no file
+	// is a link, on a file system that others may write to, unreadable, or so
+	// new that a further change might not show.
+	Steady bool
 	Took        time.Duration
 }
 
@@ -80,6 +84,10 @@ func (t *Tree) Scan(ctx context.Context) (*Scan, error) {
 	t.known = nil
 	t.knownMu.Unlock()
 	t.maybeSave()
+	out.Steady = len(out.Unreadable)+len(out.Directories) == 0
+	for i := range t.roots {
+		out.Steady = out.Steady && t.roots[i].dir.steady()
+	}
 	out.Manifest = t.last
 	out.Took = time.Since(start)
 	return out, nil

@@ -165,6 +165,8 @@ func (w *watch) addRoots() {
 			w.add(dir)
 		}
 	}
+	// Of what happened before nothing was heard.
+	w.heard.Store(time.Now().UnixNano())
 	w.watched.Store(!w.failed)
 }
 

@@ -221,9 +221,13 @@ func TestWatch_QuietUntilSomethingIsHeard(t *testing.T) {
 	go func() { ended <- tree.Watch(ctx, changed) }()
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
-	before := time.Now()
-	for !tree.Quiet(before) {
+	earlier := time.Now()
+	for !tree.Quiet(time.Now()) {
 		<-tick.C
+	}
+	before := time.Now()
+	if tree.Quiet(earlier) {
+		t.Error("quiet at a time when nobody watched")
 	}
 	if err := os.WriteFile(filepath.Join(home, "etc/rules/a.xml"), []byte("a"), 0o660); err != nil {
 		t.Fatal(err)

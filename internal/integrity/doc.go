@@ -57,6 +57,31 @@ type States interface {
 // so that a hundred files copied at once are one change.
 const settle = 50 * time.Millisecond
 
+// trusted is how old a scan may be while all directories are watched, the watch
+// has heard nothing, and the scan found nothing that a watch would not hear of.
+// What changes unheard of all the same (a mapped file, something mounted over a
+// directory) is found after this time.
+const trusted = time.Minute
+
+// lastScan is what a tree's last scan found.
+type lastScan struct {
+	scan *filetree.Scan
+	at   time.Time // when it was begun
+}
+
+// holds says whether the scan is as good as a new one, for reuse: nothing has
+// been heard of since, and it is younger than age, or, when a watch hears of
+// everything, than trusted.
+func (l lastScan) holds(tree Tree, age time.Duration) bool {
+	if l.scan == nil {
+		return false
+	}
+	if l.scan.Steady {
+		age = max(age, trusted)
+	}
+	return time.Since(l.at) < age && tree.Quiet(l.at)
+}
+
 // follow forwards the tree's changes to wake until ctx ends.
 func follow(ctx context.Context, tree Tree, wake chan<- struct{}) error {
 	changed := make(chan struct{}, 1)

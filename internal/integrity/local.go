@@ -49,6 +49,7 @@ type local struct {
 	away       away
 	unreadable logging.Recurring
 	failed     logging.Recurring
+	last       lastScan // that was admitted; belongs to run
 
 	mu      sync.Mutex
 	current *generation
@@ -90,6 +91,13 @@ func (l *local) loop(ctx context.Context, wake <-chan struct{}) error {
 func (l *local) recalculate(ctx context.Context, level slog.Level) {
 	l.log.Log(ctx, level, "Starting.")
 	began := time.Now()
+	finished := func(scan *filetree.Scan) {
+		l.log.Log(ctx, level, fmt.Sprintf("Finished in %.3fs. Calculated metadata of %d files.", time.Since(began).Seconds(), scan.Manifest.Len()))
+	}
+	if l.last.holds(l.tree, 0) {
+		finished(l.last.scan)
+		return
+	}
 	scan, err := l.tree.Scan(ctx)
 	if ctx.Err() != nil {
 		return
@@ -101,10 +109,12 @@ func (l *local) recalculate(ctx context.Context, level slog.Level) {
 	l.failed.Recovered(l.log, "Local file integrity is calculated again.")
 	l.report(scan)
 	l.cfg.Metrics.Hashed(scan.HashedBytes)
+	l.last = lastScan{}
 	if l.guard.admit(ctx, scan) {
 		l.accept(scan, began)
+		l.last = lastScan{scan, began}
 	}
-	l.log.Log(ctx, level, fmt.Sprintf("Finished in %.3fs. Calculated metadata of %d files.", time.Since(began).Seconds(), scan.Manifest.Len()))
+	finished(scan)
 }
 
 // report logs what could not be read.

@@ -47,19 +47,13 @@ type Worker struct {
 	wake chan struct{}
 
 	apply  sync.Mutex // one package at a time
-	known  knownTree  // belongs to the session's run
+	known  lastScan   // belongs to the session's run
 	ready  atomic.Bool
 	shown  atomic.Pointer[manifest.Manifest] // whose picture is in States
 	epoch  atomic.Uint64                     // of States then
 	failed logging.Recurring
 	unread logging.Recurring
 	doubts logging.Recurring
-}
-
-// knownTree is what the last scan found.
-type knownTree struct {
-	manifest *manifest.Manifest
-	at       time.Time
 }
 
 // NewWorker returns the worker's end over its tree.
@@ -191,15 +185,15 @@ func (c *comparing) permitted(ctx context.Context, log *slog.Logger) bool {
 // read gives the worker's own tree: as it was scanned last while that is recent
 // and nothing has been heard of it since, else scanned anew.
 func (w *Worker) read(ctx context.Context, log *slog.Logger) (*manifest.Manifest, error) {
-	if k := w.known; k.manifest != nil && time.Since(k.at) < w.cfg.Rescan && w.tree.Quiet(k.at) {
-		return k.manifest, nil
+	if w.known.holds(w.tree, w.cfg.Rescan) {
+		return w.known.scan.Manifest, nil
 	}
 	at := time.Now()
 	scan, err := w.tree.Scan(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("read own files: %w", err)
 	}
-	w.known = knownTree{scan.Manifest, at}
+	w.known = lastScan{scan, at}
 	w.cfg.Metrics.Hashed(scan.HashedBytes)
 	w.cfg.Metrics.ManifestFiles(scan.Manifest.Len())
 	problems := slices.Concat(scan.Directories, scan.Unreadable)
