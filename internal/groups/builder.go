@@ -94,21 +94,32 @@ func (b *Builder) Run(ctx context.Context) error {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	due := time.Now()
+	var rest time.Time // until then hints do not count: looking may take a tenth of the time
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-changed:
-			if soon := time.Now().Add(gather); soon.Before(due) {
+			if soon := later(time.Now().Add(gather), rest); soon.Before(due) {
 				due = soon
-				timer.Reset(gather)
+				timer.Reset(time.Until(due))
 			}
 		case <-timer.C:
+			start := time.Now()
 			b.round(ctx)
-			due = time.Now().Add(b.cfg.Reload)
+			end := time.Now()
+			rest = end.Add(9 * end.Sub(start))
+			due = end.Add(b.cfg.Reload)
 			timer.Reset(b.cfg.Reload)
 		}
 	}
+}
+
+func later(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return b
+	}
+	return a
 }
 
 // round is one Scan, with its outcome told.

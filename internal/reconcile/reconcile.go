@@ -47,6 +47,8 @@ const (
 	Grace = time.Minute
 	// gather is how long after a hint the files are looked at.
 	gather = 50 * time.Millisecond
+	// maxRest is how long a hint waits at most because comparing takes long.
+	maxRest = 5 * time.Second
 	// retry is how soon it is tried again when something failed.
 	retry = 5 * time.Second
 	// parallel is how many changes the database is given at a time; it commits
@@ -121,17 +123,24 @@ func (r *Reconciler) Run(ctx context.Context) error {
 	defer timer.Stop()
 	full := time.Now() // when everything is compared next
 	due := full
+	var rest time.Time // until then hints do not count: comparing may take a tenth of the time
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-changed:
-			if soon := time.Now().Add(gather); soon.Before(due) {
+			soon := time.Now().Add(gather)
+			if soon.Before(rest) {
+				soon = rest
+			}
+			if soon.Before(due) {
 				due = soon
-				timer.Reset(gather)
+				timer.Reset(time.Until(due))
 			}
 		case <-timer.C:
+			start := time.Now()
 			full = r.next(ctx, full)
+			rest = time.Now().Add(min(9*time.Since(start), maxRest))
 			due = full
 			timer.Reset(time.Until(due))
 		}
