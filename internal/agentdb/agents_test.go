@@ -262,7 +262,7 @@ func TestPages_AreOfTheSizeOfTheOriginals(t *testing.T) {
 		if err != nil || len(page.JSON) > pageLimit {
 			t.Fatal(len(page.JSON), err)
 		}
-		if page.More && len(page.JSON) < pageLimit-12 {
+		if page.More && len(page.JSON) < pageLimit-15 {
 			t.Error("page has room left:", len(page.JSON))
 		}
 		ids := regexp.MustCompile(`\d+`).FindAllString(string(page.JSON), -1)

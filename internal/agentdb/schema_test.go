@@ -21,7 +21,7 @@ func goldenCopy(t *testing.T) string {
 		t.Skip("recording of a 4.7.5 node is absent:", err)
 	}
 	path := filepath.Join(t.TempDir(), "global.db")
-	if err := os.WriteFile(path, data, 0o660); err != nil {
+	if err := errors.Join(os.WriteFile(path, data, 0o600), os.Chmod(path, 0o660)); err != nil {
 		t.Fatal(err)
 	}
 	return path

@@ -123,7 +123,12 @@ func (s *Store) submit(ctx context.Context, o *op) error {
 // called once.
 func (s *Store) Run(ctx context.Context) error {
 	if !s.running.CompareAndSwap(false, true) {
-		return errors.New("agent database: Run is called twice")
+		select {
+		case <-s.closing:
+			return nil
+		default:
+			return errors.New("agent database: Run is called twice")
+		}
 	}
 	defer close(s.ended)
 	var batch []*op
