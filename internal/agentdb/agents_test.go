@@ -91,7 +91,9 @@ func TestAgents_Writes(t *testing.T) {
 		}, `[{"ip":"10.0.0.1","node_name":"unknown","last_keepalive":NOW,"sync_status":"syncreq","connection_status":"disconnected","disconnection_time":NOW,"group_config_status":"not synced","status_code":5}]`, ""},
 		{"reset of one that never came", []call{func(ctx context.Context, s *Store) error { return s.ResetConnections(ctx, "bad") }}, untouched, ""},
 		{"reset with a bad sync", []call{
-			func(ctx context.Context, s *Store) error { return s.UpdateConnectionStatus(ctx, 1, "active", "synced", 0) },
+			func(ctx context.Context, s *Store) error {
+				return s.UpdateConnectionStatus(ctx, 1, "active", "synced", 0)
+			},
 			func(ctx context.Context, s *Store) error { return s.ResetConnections(ctx, "bad") },
 		}, `[{"ip":"10.0.0.1","node_name":"unknown","sync_status":"synced","connection_status":"active","disconnection_time":0,"group_config_status":"not synced","status_code":0}]`, badSync},
 	}
