@@ -59,7 +59,7 @@ func (r *Reconciler) reconcileAgents(ctx context.Context, result *Result) error 
 	if quiet, err := r.nothingNew(ctx); quiet || err != nil {
 		return err
 	}
-	ring, info, digest, err := readKeys(r.cfg.Home)
+	ring, info, err := readKeys(r.cfg.Home)
 	if err != nil {
 		return err
 	}
@@ -76,10 +76,8 @@ func (r *Reconciler) reconcileAgents(ctx context.Context, result *Result) error 
 	if err != nil {
 		return fmt.Errorf("read agents of the database: %w", err)
 	}
-	now := time.Now()
-	stable := r.file.see(digest, now)
-	r.file.info, r.file.doubt, r.settled.valid = info, ring.doubt, false
-	err = r.change(ctx, ring, rows, now, stable, result)
+	r.file.info, r.settled.valid = info, false
+	err = r.change(ctx, ring, rows, result)
 	if err == nil && len(r.missing)+len(r.extra) == 0 {
 		r.settle(ring)
 	}
@@ -126,9 +124,7 @@ func (r *Reconciler) settle(ring *keyring) {
 }
 
 // change inserts, renames and deletes.
-func (r *Reconciler) change(ctx context.Context, ring *keyring, rows map[agent.ID]string, now time.Time,
-	stable time.Duration, result *Result,
-) error {
+func (r *Reconciler) change(ctx context.Context, ring *keyring, rows map[agent.ID]string, result *Result) error {
 	var missing, extra, renamed []agent.ID
 	for id, k := range ring.keys {
 		if name, there := rows[id]; !there {
@@ -149,10 +145,9 @@ func (r *Reconciler) change(ctx context.Context, ring *keyring, rows map[agent.I
 		grace = Grace
 	}
 	r.started = true
+	now := time.Now()
 	missing, gone := r.missing.due(now, grace, missing), r.extra.due(now, grace, extra)
-	if r.holdAgents(ring.doubt, len(gone), len(rows), stable) {
-		gone = nil
-	}
+	gone = r.release(ring.doubt, gone, len(rows), now)
 	added, addErr := r.insert(ctx, ring, missing)
 	named, nameErr := each(ctx, renamed, func(id agent.ID) error {
 		return r.cfg.Agents.RenameAgent(ctx, id, ring.keys[id].Name)

@@ -13,6 +13,6 @@
 //
 // Rows that go are gone with all that belongs to them. A client.keys that looks
 // like an accident (missing, empty, cut off, or without more than half of the
-// agents) therefore removes nobody until it has stayed like that for a while;
+// agents) therefore removes nobody who has not been without a key for a while;
 // see hold.
 package reconcile

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"testudo/internal/agent"
 )
@@ -14,6 +15,22 @@ const (
 	sharedPath   = "etc/shared"
 	defaultGroup = agent.DefaultGroup
 )
+
+// stability tells since when a list has been the same.
+type stability struct {
+	digest [sha256.Size]byte
+	since  time.Time
+}
+
+// see takes note of a list and tells for how long it has been seen.
+func (s *stability) see(names []string, now time.Time) time.Duration {
+	if digest := digestOf(names); s.since.IsZero() || s.digest != digest {
+		s.digest, s.since = digest, now
+	}
+	return now.Sub(s.since)
+}
+
+func digestOf(names []string) [sha256.Size]byte { return sha256.Sum256(fmt.Append(nil, names)) }
 
 // directories lists the directories of etc/shared whose names a group can have.
 // Hidden ones are no groups.
@@ -41,8 +58,6 @@ func (r *Reconciler) directoriesChanged() bool {
 	names, err := r.directories()
 	return err != nil || r.groupsHeld.digest != digestOf(names)
 }
-
-func digestOf(names []string) [sha256.Size]byte { return sha256.Sum256(fmt.Append(nil, names)) }
 
 // reconcileGroups compares the directories of etc/shared with the group table.
 func (r *Reconciler) reconcileGroups(ctx context.Context, result *Result) error {

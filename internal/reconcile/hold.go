@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"testudo/internal/agent"
 	"testudo/internal/health"
 )
 
@@ -23,8 +24,8 @@ const (
 	never     = time.Duration(-1)
 )
 
-// hold says how long a client.keys must have been the same before agents that
-// are not in it are removed; never as long as it is what it is.
+// hold says how long agents must have been without a key in client.keys before
+// they are removed; never as long as the file is what it is.
 //
 // A worker's file comes whole from its master, who does not send one that has
 // suddenly lost its agents unless somebody says that this is meant; what is
@@ -57,32 +58,40 @@ func (d doubt) String() string {
 	return [...]string{"has lost more than half of the agents", "is broken", "holds no agent", "is missing"}[d]
 }
 
-// holdAgents tells whether removals have to wait, and says so.
-func (r *Reconciler) holdAgents(d doubt, remove, known int, stable time.Duration) bool {
-	wait := hold(d, r.cfg.Master, remove, known)
-	if wait != never && stable >= wait {
+// release gives those agents without a key that may be removed now, and says so
+// when others have to wait.
+func (r *Reconciler) release(d doubt, gone []agent.ID, known int, now time.Time) (released []agent.ID) {
+	wait := hold(d, r.cfg.Master, len(gone), known)
+	if wait != never {
+		for _, id := range gone {
+			if now.Sub(r.extra[id]) >= wait {
+				released = append(released, id)
+			}
+		}
+	}
+	held := len(gone) - len(released)
+	r.cfg.Metrics.RemovalsHeldBack("agents", held)
+	if held == 0 {
 		r.cfg.Health.Clear(condAgents)
-		r.cfg.Metrics.RemovalsHeldBack("agents", 0)
 		r.holding.Recovered(r.log, "Agents are removed again.")
-		return false
+		return released
 	}
 	remedy := "Put the file back; agents that are to go are removed through enrolment."
 	if wait != never {
-		remedy = fmt.Sprintf("Put the file back if this is not meant; if it is, the agents go once it has stayed like that for %v.", wait)
+		remedy = fmt.Sprintf("Put the file back if this is not meant; if it is, the agents go when they have been without a key for %v.", wait)
 	}
 	r.cfg.Health.Raise(condAgents, health.Critical,
-		fmt.Sprintf("%s %s; %d of %d agents are kept in the database without a key.", keysPath, d, remove, known), remedy)
-	r.cfg.Metrics.RemovalsHeldBack("agents", remove)
+		fmt.Sprintf("%s %s; %d of %d agents are kept in the database without a key.", keysPath, d, held, known), remedy)
 	r.holding.Fail(r.log, slog.LevelError, "Agents without a key not removed.", slog.String("why", keysPath+" "+d.String()),
-		slog.Int("remove", remove), slog.Int("known", known))
-	return true
+		slog.Int("kept", held), slog.Int("known", known))
+	return released
 }
 
 // holdGroups tells whether groups may not be removed now: never while there is
 // no directory of the default group, and many only after a while.
 func (r *Reconciler) holdGroups(directories, remove []string, known int) bool {
 	var why string
-	stable := r.groupsHeld.see(digestOf(directories), time.Now())
+	stable := r.groupsHeld.see(directories, time.Now())
 	switch {
 	case len(remove) == 0:
 	case !slices.Contains(directories, defaultGroup):

@@ -2,7 +2,6 @@ package reconcile
 
 import (
 	"bytes"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -22,23 +21,7 @@ const (
 
 // keysFile is what is remembered of client.keys from one round to the next.
 type keysFile struct {
-	info  fs.FileInfo // nil: it has not been read
-	doubt doubt
-	stability
-}
-
-// stability tells since when a content has been the same.
-type stability struct {
-	digest [sha256.Size]byte
-	since  time.Time
-}
-
-// see takes note of a content and tells for how long it has been seen.
-func (s *stability) see(digest [sha256.Size]byte, now time.Time) time.Duration {
-	if s.since.IsZero() || s.digest != digest {
-		s.digest, s.since = digest, now
-	}
-	return now.Sub(s.since)
+	info fs.FileInfo // nil: it was not there
 }
 
 // doubt says what about a client.keys looks like an accident.
@@ -65,30 +48,29 @@ func same(a, b fs.FileInfo) bool {
 }
 
 // readKeys reads client.keys. One that is not there has no keys.
-func readKeys(home *os.Root) (ring *keyring, info fs.FileInfo, digest [sha256.Size]byte, err error) {
+func readKeys(home *os.Root) (ring *keyring, info fs.FileInfo, err error) {
 	ring = &keyring{keys: map[agent.ID]agent.Key{}, names: map[string]bool{}, doubt: absent}
 	f, err := home.OpenFile(keysPath, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if errors.Is(err, fs.ErrNotExist) {
-		return ring, nil, digest, nil
+		return ring, nil, nil
 	}
 	if err != nil {
-		return nil, nil, digest, err
+		return nil, nil, err
 	}
 	defer f.Close()
 	if info, err = f.Stat(); err != nil {
-		return nil, nil, digest, err
+		return nil, nil, err
 	}
 	if !info.Mode().IsRegular() || info.Size() > maxKeys {
-		return nil, nil, digest, fmt.Errorf("%s is no file of at most %d bytes", keysPath, maxKeys)
+		return nil, nil, fmt.Errorf("%s is no file of at most %d bytes", keysPath, maxKeys)
 	}
-	hash, last := sha256.New(), lastByte{}
-	keys, bad, err := agent.ReadKeys(io.TeeReader(f, io.MultiWriter(hash, &last)), agent.KeyLimits{})
+	var last lastByte
+	keys, bad, err := agent.ReadKeys(io.TeeReader(f, &last), agent.KeyLimits{})
 	if err != nil {
-		return nil, nil, digest, fmt.Errorf("read %s: %w", keysPath, err)
+		return nil, nil, fmt.Errorf("read %s: %w", keysPath, err)
 	}
-	hash.Sum(digest[:0])
 	ring.take(keys, bad, last)
-	return ring, info, digest, nil
+	return ring, info, nil
 }
 
 func (r *keyring) take(keys []agent.Key, bad []agent.LineError, last lastByte) {
