@@ -67,7 +67,7 @@ func (c *sending) sendFull(ctx context.Context) {
 	log.Info("Starting.")
 	began := time.Now()
 	c.mu.Lock()
-	c.full, c.lastFull = Status{Started: began}, began
+	c.full, c.lastFull, c.owed = Status{Started: began}, began, max(c.owed-1, 0)
 	c.mu.Unlock()
 	all, err := c.m.readFull(ctx, log)
 	if ctx.Err() != nil {
@@ -90,7 +90,7 @@ func (c *sending) sendFull(ctx context.Context) {
 		c.next = nil // older than what the worker has now
 	}
 	if ok {
-		c.has, c.failures = max(c.has, all.number), 0
+		c.has, c.failures, c.owed = max(c.has, all.number), 0, 0
 		poke(c.m.progress)
 	}
 }

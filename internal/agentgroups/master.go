@@ -34,6 +34,8 @@ const (
 	// mostFailures is how often a worker may fail to store a message before it
 	// is no longer waited for. Its checksum tells it then what it lacks.
 	mostFailures = 3
+	// mostAway is how many workers are remembered that are not connected.
+	mostAway = 1024
 	// mostOpen is how many messages are remembered that not every worker has
 	// confirmed. What is forgotten is in later messages.
 	mostOpen = 16
@@ -52,6 +54,8 @@ type Master struct {
 	workers map[*sending]struct{} // connected ones
 	number  uint64                // of the last message
 	data    uint64                // of the last message with changes
+	settled uint64                // of the newest message that was confirmed
+	away    map[string]uint64     // by name, the newest message that a worker had stored when it left
 	open    []unconfirmed         // by number
 }
 
@@ -80,7 +84,7 @@ func NewMaster(cfg MasterConfig, src Source) *Master {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Master{cfg: cfg, src: src, progress: make(chan struct{}, 1), workers: make(map[*sending]struct{})}
+	return &Master{cfg: cfg, src: src, progress: make(chan struct{}, 1), workers: make(map[*sending]struct{}), away: make(map[string]uint64)}
 }
 
 // Offer implements cluster.Exchange.
@@ -104,6 +108,39 @@ func (m *Master) Status(worker string) (changes, full Status, ok bool) {
 		}
 	}
 	return changes, full, false
+}
+
+// arrived makes a worker known. One that was away while a change was taken for
+// sent gets everything: the checksum would mostly, but not always, tell that it
+// lacks something, and only after several messages.
+func (m *Master) arrived(c *sending) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.workers[c] = struct{}{}
+	if m.away[c.s.Name()] < m.settled { // none: it has stored nothing since our start
+		c.owe()
+	}
+	for i := range m.open { // what is not confirmed yet comes with the next message
+		m.open[i].workers = append(slices.Clip(m.open[i].workers), c)
+	}
+	delete(m.away, c.s.Name())
+}
+
+func (m *Master) left(c *sending) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.workers, c)
+	if len(m.away) < mostAway {
+		m.away[c.s.Name()] = c.newest()
+	}
+	poke(m.progress)
+}
+
+// settledAfter says whether a later message has been confirmed.
+func (m *Master) settledAfter(number uint64) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.settled > number
 }
 
 func (m *Master) connected() []*sending {
@@ -242,7 +279,7 @@ func (m *Master) confirm(ctx context.Context, log *slog.Logger) {
 	for i := len(m.open) - 1; i >= 0 && done == nil; i-- {
 		if m.reachedLocked(m.open[i]) {
 			found := m.open[i]
-			done = &found
+			done, m.settled = &found, found.number
 			m.open = slices.Delete(m.open, 0, i+1)
 		}
 	}

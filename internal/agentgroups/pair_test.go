@@ -284,7 +284,7 @@ func (s *sink) SetSyncGroups(ctx context.Context, list []byte) error {
 	var err error
 	for _, e := range rows {
 		if _, known := s.groups[e.ID]; !known {
-			err = errors.New("An error occurred during the set of the groups") //nolint:staticcheck // the original's words
+			err = errors.New("An error occurred during the set of the groups")
 			continue
 		}
 		s.groups[e.ID] = e.Groups

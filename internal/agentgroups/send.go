@@ -28,6 +28,7 @@ type sending struct {
 	mu       sync.Mutex
 	next     *message
 	wanted   bool              // the worker has asked for everything
+	owed     int               // tries left to give it everything, because it has missed something
 	lastFull time.Time         // it got everything
 	has      uint64            // number of the newest message that it has stored
 	stored   [sha256.Size]byte // digest of the changes it has stored last
@@ -59,6 +60,29 @@ func (c *sending) confirmed(number uint64) (has, behind bool) {
 	return c.has >= number, c.failures >= mostFailures
 }
 
+// newest is the number of the newest message that the worker has stored. What
+// it is owed it has not.
+func (c *sending) newest() uint64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.owed > 0 {
+		return 0
+	}
+	return c.has
+}
+
+func (c *sending) owe() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.owed = mostFailures
+}
+
+func (c *sending) isBehind() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.failures >= mostFailures
+}
+
 // offer replaces the message that waits.
 func (c *sending) offer(msg *message) {
 	c.mu.Lock()
@@ -78,15 +102,8 @@ func (c *sending) asked(context.Context, *session.Session, []byte) (session.Repl
 
 // run sends one message after the other while the session lives.
 func (c *sending) run(ctx context.Context) {
-	c.m.mu.Lock()
-	c.m.workers[c] = struct{}{}
-	c.m.mu.Unlock()
-	defer func() {
-		c.m.mu.Lock()
-		delete(c.m.workers, c)
-		c.m.mu.Unlock()
-		poke(c.m.progress)
-	}()
+	c.m.arrived(c)
+	defer c.m.left(c)
 	later := time.NewTimer(time.Hour)
 	defer later.Stop()
 	for ctx.Err() == nil {
@@ -113,7 +130,7 @@ func (c *sending) take() (msg *message, full bool, wait time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	wait = time.Hour
-	if c.wanted {
+	if c.wanted || c.owed > 0 {
 		if wait = c.m.cfg.Interval - time.Since(c.lastFull); wait <= 0 {
 			c.wanted = false
 			return nil, true, 0
@@ -139,9 +156,13 @@ func (c *sending) send(ctx context.Context, msg *message) {
 	if ctx.Err() != nil {
 		return
 	}
+	missed := ok && c.m.settledAfter(c.newest()) && c.isBehind() // it was not waited for
 	c.mu.Lock()
 	c.last.Ended, c.last.Chunks = time.Now(), r.Chunks
 	if ok {
+		if missed {
+			c.owed = mostFailures
+		}
 		c.has, c.stored, c.failures = max(c.has, msg.number), msg.digest, 0
 	} else {
 		c.stored = [sha256.Size]byte{}

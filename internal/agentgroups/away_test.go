@@ -1,0 +1,88 @@
+package agentgroups
+
+import (
+	"testing"
+	"time"
+)
+
+// A worker that was away while a change was taken for sent gets everything at
+// once when it is back.
+func TestMaster_WorkerThatWasAway(t *testing.T) {
+	for name, change := range map[string]func(src *source){
+		"a checksum tells":    func(src *source) { src.set(1, "web") },
+		"a checksum is blind": func(src *source) { src.set(1); src.set(2, "default") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, func(t *testing.T) {
+				src, stays, goes := newSource(), newSink(1, 2), newSink(1, 2)
+				src.set(1, "default")
+				src.set(2)
+				m, _ := runMaster(t, src, delayed)
+				w := NewWorker(WorkerConfig{}, goes)
+				connect(t, "w1", true, newEnd(m.Offer), newEnd(NewWorker(WorkerConfig{}, stays).Offer))
+				_, _, stop := connect(t, "w2", true, newEnd(m.Offer), newEnd(w.Offer))
+				quiet(2 * time.Second)
+				goes.same(t, src)
+				stop()
+				_, _, again := connect(t, "w2", true, newEnd(m.Offer), newEnd(w.Offer))
+				quiet(15 * time.Second)
+				if src.full != 0 { // it has missed nothing
+					t.Errorf("everything was read %d times", src.full)
+				}
+				again()
+				change(src)
+				quiet(15 * time.Second)
+				if src.left() != 0 {
+					t.Errorf("%d agents left", src.left())
+				}
+				_, worker, _ := connect(t, "w2", true, newEnd(m.Offer), newEnd(w.Offer))
+				quiet(time.Second)
+				goes.same(t, src)
+				worker.log.want(t, `task="Agent-groups recv full"`)
+				quiet(time.Minute)
+				if src.full != 1 {
+					t.Errorf("everything was read %d times", src.full)
+				}
+			})
+		})
+	}
+}
+
+// A worker that comes while a change is still on its way to others gets it with
+// the next message, before it counts as sent.
+func TestMaster_WorkerThatComesBetween(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		src, slow, comes := newSource(), newSink(1), newSink(1)
+		slow.slow = 5 * time.Second
+		m, _ := runMaster(t, src, delayed)
+		connect(t, "w1", true, newEnd(m.Offer), newEnd(NewWorker(WorkerConfig{}, slow).Offer))
+		src.set(1, "default")
+		quiet(2 * time.Second)
+		connect(t, "w2", true, newEnd(m.Offer), newEnd(NewWorker(WorkerConfig{}, comes).Offer))
+		quiet(6 * time.Second)
+		if src.left() != 1 {
+			t.Errorf("%d agents left", src.left())
+		}
+		quiet(5 * time.Second)
+		comes.same(t, src)
+		if src.left() != 0 || src.full != 0 {
+			t.Errorf("%d agents left, everything read %d times", src.left(), src.full)
+		}
+	})
+}
+
+// What is remembered of workers that are gone is bounded.
+func TestMaster_RemembersSoManyWorkers(t *testing.T) {
+	m := NewMaster(MasterConfig{}, newSource())
+	inBubble(t, func(t *testing.T) {
+		for i := range mostAway {
+			m.away["gone "+string(rune(i+256))] = 1
+		}
+		_, _, stop := connect(t, "w1", true, newEnd(m.Offer), newEnd(NewWorker(WorkerConfig{}, newSink()).Offer))
+		quiet(time.Second)
+		stop()
+		if len(m.away) != mostAway || len(m.workers) != 0 {
+			t.Errorf("%d remembered, %d connected", len(m.away), len(m.workers))
+		}
+	})
+}
