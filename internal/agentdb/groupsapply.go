@@ -210,7 +210,7 @@ func (g *groupWriter) assignAll(all []assignment, ids []agent.ID) error {
 			return err
 		}
 	}
-	return nil
+	return g.flush()
 }
 
 // sameGroups compares groups and their order; gaps in the numbers do not count.
@@ -235,21 +235,95 @@ func (g *groupWriter) resolve(l *groupList) error {
 	return nil
 }
 
-// reassign replaces an agent's relations by those of a list.
+// reassign replaces an agent's relations by those of a list. What is new waits in
+// the writer's rows until flush.
 func (g *groupWriter) reassign(id agent.ID, old []relation, l *groupList) error {
 	for _, r := range old {
-		if !slices.Contains(l.relations, r) {
-			if err := g.t.deleteRelation(id, r.group); err != nil {
-				return err
-			}
+		if slices.Contains(l.relations, r) {
+			continue
+		}
+		// Of an agent that moved from one group to another only this changes.
+		i := slices.IndexFunc(l.relations, func(n relation) bool { return n.priority == r.priority })
+		var err error
+		if i >= 0 && !slices.ContainsFunc(old, func(o relation) bool { return o.group == l.relations[i].group }) {
+			err = g.t.changeRelation(id, l.relations[i])
+		} else {
+			err = g.t.deleteRelation(id, r.group)
+		}
+		if err != nil {
+			return err
 		}
 	}
 	for _, r := range l.relations {
-		if !slices.Contains(old, r) {
-			if err := g.t.insertRelation(id, r); err != nil {
+		if slices.ContainsFunc(old, func(o relation) bool {
+			return o == r || o.priority == r.priority &&
+				!slices.ContainsFunc(old, func(o relation) bool { return o.group == r.group })
+		}) {
+			continue // it is there, or has become so above
+		}
+		g.rows = append(g.rows, relationRow{id, r})
+		if len(g.rows) == insertRows {
+			if err := g.flush(); err != nil {
 				return err
 			}
 		}
 	}
 	return g.t.writeGroupText(id, l.text, g.sync)
 }
+
+// changeRelation gives an agent another group at a priority.
+func (t *tx) changeRelation(id agent.ID, r relation) error {
+	st, err := t.c.Prepare("UPDATE belongs SET id_group = ?2 WHERE id_agent = ?1 AND priority = ?3")
+	if err != nil {
+		return err
+	}
+	st.BindInt64(1, int64(id))
+	st.BindInt64(2, r.group)
+	st.BindInt64(3, r.priority)
+	_, err = st.Step()
+	return err
+}
+
+// relationRow is a row of the table of relations.
+type relationRow struct {
+	id agent.ID
+	relation
+}
+
+// insertRows is how many rows one statement inserts: in half the time of as many
+// statements.
+const insertRows = 100
+
+// flush inserts the rows that wait.
+func (g *groupWriter) flush() error {
+	rows := g.rows
+	g.rows = g.rows[:0]
+	if len(rows) < insertRows {
+		for _, r := range rows {
+			if err := g.t.insertRelation(r.id, r.relation); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	st, err := g.t.c.Prepare(insertManyRelations)
+	if err != nil {
+		return err
+	}
+	for i, r := range rows {
+		st.BindInt64(3*i+1, int64(r.id))
+		st.BindInt64(3*i+2, r.group)
+		st.BindInt64(3*i+3, r.priority)
+	}
+	_, err = st.Step()
+	return err
+}
+
+// insertManyRelations inserts insertRows rows.
+const insertManyRelations = "INSERT INTO belongs (id_agent, id_group, priority) VALUES " +
+	rows10 + rows10 + rows10 + rows10 + rows10 + rows10 + rows10 + rows10 + rows10 + rows9 + "(?, ?, ?)"
+
+const (
+	rows9  = "(?, ?, ?), (?, ?, ?), (?, ?, ?), (?, ?, ?), (?, ?, ?), (?, ?, ?), (?, ?, ?), (?, ?, ?), (?, ?, ?), "
+	rows10 = rows9 + "(?, ?, ?), "
+)

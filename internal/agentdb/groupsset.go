@@ -84,7 +84,8 @@ type groupWriter struct {
 
 	numbers map[string]int64 // of the groups asked for; 0 is none
 	names   map[int64]string
-	old     []relation // room
+	old     []relation    // room
+	rows    []relationRow // to be inserted, insertRows at most
 }
 
 func newGroupWriter(t *tx, mode, sync string) *groupWriter {

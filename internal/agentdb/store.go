@@ -47,6 +47,9 @@ type Options struct {
 	// QueryTime bounds the time of one statement given to SQL; 20 s unless set.
 	QueryTime time.Duration
 
+	// Backups says where snapshots go, when and how many.
+	Backups BackupOptions
+
 	// Readers is how many reads may run at once; 4 unless set.
 	Readers int
 
