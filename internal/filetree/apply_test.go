@@ -41,7 +41,7 @@ func (p *pair) sync(t tester) Applied {
 	}
 	for _, class := range [][]manifest.Entry{d.Missing, d.Shared} {
 		for _, e := range class {
-			f, _, err := p.from.OpenFile(e.Path)
+			f, err := p.from.OpenFile(e.Path)
 			if err != nil {
 				t.Fatal(err)
 			}

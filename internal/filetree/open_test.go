@@ -30,23 +30,25 @@ func TestOpenFile(t *testing.T) {
 		for path, want := range map[string]string{
 			"etc/rules/a": "1", "etc/rules/dir/b": "2", "etc/rules/near": "1", "etc/rules/far": "3", "etc/lists/l": "4",
 		} {
-			f, info, err := tree.OpenFile(path)
+			f, err := tree.OpenFile(path)
 			if err != nil {
 				t.Errorf("%s: %v", path, err)
 				continue
 			}
 			content, err := io.ReadAll(f)
-			if string(content) != want || info.Size() != int64(len(want)) || err != nil {
-				t.Errorf("%s: %q, %d bytes, %v", path, content, info.Size(), err)
+			if string(content) != want || err != nil {
+				t.Errorf("%s: %q, %v", path, content, err)
 			}
-			f.Close()
+			if first, second := f.Close(), f.Close(); first != nil || !errors.Is(second, fs.ErrClosed) {
+				t.Errorf("%s: closing: %v, again: %v", path, first, second)
+			}
 		}
 		for path, want := range map[string]error{
 			"etc/rules/pipe": ErrNotRegular, "etc/rules/to-pipe": ErrNotRegular, "etc/rules/dir": ErrNotRegular,
 			"etc/rules/absent": fs.ErrNotExist, "etc/rules/out/x": syscall.ENOTDIR, "etc/rules/dir2/b": syscall.ENOTDIR,
 			"etc/rules/a/b": syscall.ENOTDIR, "etc/decoders/none/x": fs.ErrNotExist,
 		} {
-			f, _, err := tree.OpenFile(path)
+			f, err := tree.OpenFile(path)
 			if !errors.Is(err, want) {
 				t.Errorf("%s: %v, want %v", path, err, want)
 			}
@@ -56,7 +58,7 @@ func TestOpenFile(t *testing.T) {
 		}
 		for _, path := range []string{"etc/ossec.conf", "../x", "/etc/passwd", "etc/rules/../ossec.conf", "outside/x", ""} {
 			var pe *manifest.PathError
-			if _, _, err := tree.OpenFile(path); !errors.As(err, &pe) {
+			if _, err := tree.OpenFile(path); !errors.As(err, &pe) {
 				t.Errorf("%q: %v", path, err)
 			}
 		}

@@ -35,7 +35,7 @@ type Scan struct {
 	// is a link, on a file system that others may write to, unreadable, or so
 	// new that a further change might not show.
 	Steady bool
-	Took        time.Duration
+	Took   time.Duration
 }
 
 // Spare returns the difference without the extra files that this scan could not

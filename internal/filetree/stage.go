@@ -143,18 +143,16 @@ func (s *Stage) write(m *member, item manifest.Item, r io.Reader) (n int64, err 
 	if n, err = s.copy(m, fd, r); err != nil {
 		return n, err
 	}
-	if err := unix.Fchmod(fd, uint32(item.Mode.Perm())); err != nil {
-		return n, err
-	}
-	if err := s.tree.own(fd); err != nil {
-		return n, err
-	}
 	var st unix.Stat_t
 	if err := unix.Fstat(fd, &st); err != nil {
 		return n, err
 	}
+	// What follows changes the ctime only, as does the renaming.
 	m.stamp = stampOf(&st)
-	return n, nil
+	if err := unix.Fchmod(fd, uint32(item.Mode.Perm())); err != nil {
+		return n, err
+	}
+	return n, s.tree.ownAs(fd, &st)
 }
 
 // copy writes the content to fd and hashes it on the way.

@@ -191,14 +191,19 @@ func (t *Tree) recall(s stamp) (manifest.Digest, bool) {
 
 // own gives the open file or directory to the owner of Options.
 func (t *Tree) own(fd int) error {
-	uid, gid := t.opts.UID, t.opts.GID
-	if uid <= 0 && gid <= 0 {
+	if t.opts.UID <= 0 && t.opts.GID <= 0 {
 		return nil
 	}
 	var st unix.Stat_t
 	if err := unix.Fstat(fd, &st); err != nil {
 		return err
 	}
+	return t.ownAs(fd, &st)
+}
+
+// ownAs is own for a file whose state is known.
+func (t *Tree) ownAs(fd int, st *unix.Stat_t) error {
+	uid, gid := t.opts.UID, t.opts.GID
 	if uid <= 0 || uid == int(st.Uid) {
 		uid = -1
 	}

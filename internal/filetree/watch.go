@@ -138,7 +138,8 @@ func (w *watch) inside(rel string) bool {
 // leadsToRoot tells whether the path is an item's directory or above one.
 func (w *watch) leadsToRoot(rel string) bool {
 	for i := range w.opts.Items.List {
-		if strings.HasPrefix(w.opts.Items.List[i].Dir()+"/", rel+"/") {
+		below, found := strings.CutPrefix(w.opts.Items.List[i].Dir(), rel)
+		if found && (below == "" || below[0] == '/') {
 			return true
 		}
 	}

@@ -9,9 +9,8 @@ package integrity
 
 import (
 	"context"
-	"io/fs"
+	"io"
 	"iter"
-	"os"
 	"time"
 
 	"testudo/internal/filestate"
@@ -42,7 +41,7 @@ type Tree interface {
 	Scan(ctx context.Context) (*filetree.Scan, error)
 	Watch(ctx context.Context, changed chan<- struct{}) error
 	Quiet(since time.Time) bool
-	OpenFile(path string) (*os.File, fs.FileInfo, error)
+	OpenFile(path string) (io.ReadCloser, error)
 	NewStage(dir string) (*filetree.Stage, error)
 }
 

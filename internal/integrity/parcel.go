@@ -252,8 +252,7 @@ func (p *packer) compressAll(ctx context.Context, b *compressed) error {
 // get compresses one file, or finds it compressed.
 func (p *packer) get(ctx context.Context, e *manifest.Entry) (*bundle.Packed, error) {
 	return p.spool.Get(ctx, e.Digest, func() (io.ReadCloser, error) {
-		f, _, err := p.tree.OpenFile(e.Path)
-		return f, err
+		return p.tree.OpenFile(e.Path)
 	})
 }
 

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -23,9 +22,8 @@ type folder struct {
 	dir string
 }
 
-func (f folder) OpenFile(path string) (*os.File, fs.FileInfo, error) {
-	file, err := os.Open(filepath.Join(f.dir, path))
-	return file, nil, err
+func (f folder) OpenFile(path string) (io.ReadCloser, error) {
+	return os.Open(filepath.Join(f.dir, path))
 }
 
 // entry writes a file and gives its entry.
