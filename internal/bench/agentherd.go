@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"testudo/internal/agent"
@@ -26,8 +27,11 @@ const (
 	herdSetup = "etc/testudo.yaml"
 )
 
-// herdSettings lets the measurement change all agents by one statement.
-const herdSettings = "\nagentdb:\n  sql_writes: true\n  query_time: 10m\n"
+// herdSettings lets the measurement change all agents by one statement: what
+// stands in a new home's settings, and what takes its place.
+func herdSettings() *strings.Replacer {
+	return strings.NewReplacer("#sql_writes: false", "sql_writes: true", "#query_time: 1m", "query_time: 10m")
+}
 
 func herdGroup(i int) string { return fmt.Sprintf("bench-%02d", i%herdGroups) }
 
@@ -48,12 +52,12 @@ func makeHerd(ctx context.Context, home string, agents int) (*herdFiles, error) 
 
 // settings writes what every home has: settings and groups.
 func (h *herdFiles) settings(home string) error {
-	file, err := os.OpenFile(filepath.Join(home, herdSetup), os.O_WRONLY|os.O_APPEND, 0)
-	if err != nil {
-		return err
+	path := filepath.Join(home, herdSetup)
+	text, err := os.ReadFile(path)
+	if err == nil {
+		err = os.WriteFile(path, []byte(herdSettings().Replace(string(text))), 0o660)
 	}
-	_, err = file.WriteString(herdSettings)
-	if err = errors.Join(err, file.Close()); err != nil {
+	if err != nil {
 		return err
 	}
 	for i := range herdGroups {

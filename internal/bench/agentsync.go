@@ -132,13 +132,13 @@ func (b *agentBench) oneGroups(ctx context.Context, f *fleet.Fleet, shift int, s
 	return b.exchange(f, s, f.Workers(), "[Agent-groups recv]", func() error {
 		return b.sql(ctx, master, "UPDATE agent SET group_sync_status = 'syncreq' WHERE id > 0")
 	}, func() error {
-		g, ctx := errgroup.WithContext(ctx)
+		g, both := errgroup.WithContext(ctx)
 		for _, w := range f.Workers() {
 			g.Go(func() error {
-				if err := b.awaitLast(ctx, w, `"group" = `+group); err != nil {
+				if err := b.awaitLast(both, w, `"group" = `+group); err != nil {
 					return err
 				}
-				return b.awaitCount(ctx, w, `SELECT count(*) AS n FROM agent WHERE id > 0 AND "group" = `+group, b.o.Agents)
+				return b.awaitCount(both, w, `SELECT count(*) AS n FROM agent WHERE id > 0 AND "group" = `+group, b.o.Agents)
 			})
 		}
 		if err := g.Wait(); err != nil {
