@@ -59,13 +59,13 @@ func (l *lines) want(t *testing.T, texts ...string) {
 // gives it.
 type end struct {
 	*session.Session
-	log  *lines
-	mux  *session.Mux
-	work func(context.Context)
+	log   *lines
+	mux   *session.Mux
+	works []func(context.Context)
 }
 
 func newEnd(offer func(*session.Session, *session.Mux) func(context.Context)) func(*end) {
-	return func(e *end) { e.work = offer(e.Session, e.mux) }
+	return func(e *end) { both(e, offer) }
 }
 
 // connect joins a master's end and a worker's. A plain pair does not introduce
@@ -94,8 +94,8 @@ func connect(t *testing.T, name string, plain bool, asMaster, asWorker func(*end
 		}
 	}
 	for _, e := range ends {
-		if e.work != nil {
-			e.Go(e.work)
+		for _, work := range e.works {
+			e.Go(work)
 		}
 	}
 	stop = sync.OnceFunc(func() {
