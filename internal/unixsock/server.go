@@ -25,6 +25,7 @@ type Server struct {
 	limits  Limits
 	log     *slog.Logger
 	stats   counters
+	watch   func(open int)
 
 	mu    sync.Mutex
 	conns map[*Conn]struct{}
@@ -53,9 +54,13 @@ func NewServer(framing Framing, limits Limits, log *slog.Logger) *Server {
 	}
 	return &Server{
 		framing: framing, limits: limits.withDefaults(), log: log,
-		conns: make(map[*Conn]struct{}),
+		conns: make(map[*Conn]struct{}), watch: func(int) {},
 	}
 }
+
+// Watch has f told how many connections are open whenever that changes. It must
+// be called before Serve.
+func (s *Server) Watch(f func(open int)) { s.watch = f }
 
 // Stats returns the counts of this moment.
 func (s *Server) Stats() Stats {
@@ -132,7 +137,7 @@ func (s *Server) accept(ctx context.Context, ln *Listener, each func(*Conn)) err
 		}
 		number++
 		s.stats.accepted.Add(1)
-		s.stats.open.Add(1)
+		s.watch(int(s.stats.open.Add(1)))
 		c := &Conn{net: nc, number: number}
 		s.mu.Lock()
 		s.conns[c] = struct{}{}
@@ -168,7 +173,7 @@ func (s *Server) serve(ctx context.Context, c *Conn, handler Handler) {
 		delete(s.conns, c)
 		s.mu.Unlock()
 		c.net.Close()
-		s.stats.open.Add(-1)
+		s.watch(int(s.stats.open.Add(-1)))
 	}()
 	r := &reader{src: c.net, framing: s.framing, limit: s.limits.Message, keep: s.limits.Keep}
 	for !c.leaving {

@@ -1,0 +1,125 @@
+package wdb
+
+import (
+	"context"
+	"encoding/json"
+	"math"
+	"strconv"
+
+	"testudo/internal/agent"
+	"testudo/internal/agentdb"
+)
+
+// The bounds of one answer of list-agents.
+const (
+	listBytes = replyBytes - 16 // the rest is around it
+	listRows  = 1024
+)
+
+// shownAgent is an agent as list-agents tells it (docs/extensions.md).
+type shownAgent struct {
+	ID            string   `json:"id"`
+	Name          string   `json:"name"`
+	IP            string   `json:"ip,omitempty"`
+	Status        string   `json:"status"`
+	Node          string   `json:"node,omitempty"`
+	Version       string   `json:"version,omitempty"`
+	Groups        []string `json:"groups"`
+	LastKeepalive int64    `json:"last_keepalive,omitempty"`
+}
+
+// listAgents is our own verb: agents by filter. "due" says that the page is full
+// and more match.
+func (s *Server) listAgents(ctx context.Context, args string) reply {
+	f, bad := readFilter(args)
+	if bad != nil {
+		return bad
+	}
+	wanted := f.Limit
+	if wanted == 0 {
+		wanted = math.MaxInt
+	}
+	size := min(wanted, listRows)
+	f.Limit = min(size, wanted-1) + 1 // one more tells whether there are more
+	agents, total, err := s.store.Agents(ctx, f)
+	if err != nil {
+		return s.broken(err)
+	}
+	body := []byte(`{"total":` + strconv.Itoa(total) + `,"agents":[`)
+	more := len(agents) > size
+	for i, a := range agents[:min(size, len(agents))] {
+		text, err := json.Marshal(show(a))
+		if err != nil {
+			return fail("Internal error")
+		}
+		if len(body)+len(text) > listBytes {
+			more = true
+			break
+		}
+		if i > 0 {
+			body = append(body, ',')
+		}
+		body = append(body, text...)
+	}
+	return page(agentdb.Page{JSON: append(body, "]}"...), More: more})
+}
+
+func show(a agentdb.Agent) shownAgent {
+	shown := shownAgent{
+		ID: a.ID.String(), Name: a.Name, IP: a.IP, Status: string(a.Status), Node: a.Node, Version: a.Version,
+		Groups: a.Groups, LastKeepalive: a.LastKeepalive,
+	}
+	if shown.Groups == nil {
+		shown.Groups = []string{}
+	}
+	return shown
+}
+
+func (s *Server) countAgents(ctx context.Context, _ string) reply {
+	c, err := s.store.Counts(ctx)
+	if err != nil {
+		return s.broken(err)
+	}
+	text, err := json.Marshal(struct {
+		Total    int                             `json:"total"`
+		ByStatus map[agent.Status]int            `json:"by_status"`
+		ByNode   map[string]map[agent.Status]int `json:"by_node"`
+	}{c.Total, c.ByStatus, c.ByNode})
+	if err != nil {
+		return fail("Internal error")
+	}
+	return okText(string(text))
+}
+
+// readFilter reads what is wanted; absent members want all.
+func readFilter(args string) (agentdb.Filter, reply) {
+	if args == "" {
+		args = "{}"
+	}
+	m, bad := object(args)
+	if bad != nil {
+		return agentdb.Filter{}, bad
+	}
+	text := func(name string) string {
+		if m.get(name).d == nil {
+			return ""
+		}
+		return m.string(name)
+	}
+	count := func(name string) int64 {
+		if m.get(name).d == nil {
+			return 0
+		}
+		n := m.number(name)
+		m.bad = m.bad || n < 0
+		return n
+	}
+	f := agentdb.Filter{
+		Status: agent.Status(text("status")), Node: text("node"), Version: text("version"),
+		Group: text("group"), Name: text("name"), After: agent.ID(count("after")), Limit: int(count("limit")),
+	}
+	if m.bad || !m.is(kindObject) {
+		return agentdb.Filter{}, badData(args)
+	}
+	return f, nil
+}
