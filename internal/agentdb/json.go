@@ -9,6 +9,9 @@ import (
 	"testudo/internal/sqlitedb"
 )
 
+// epsilon is the distance from 1 to the next double.
+const epsilon = 1.0 / (1 << 52)
+
 // exactInteger is the first integer that is not written digit by digit.
 const exactInteger = 1_000_000_000_000_000
 
@@ -62,7 +65,8 @@ func appendInteger(dst []byte, n int64) []byte {
 	return appendFloat(dst, float64(n))
 }
 
-// appendFloat appends a number with at most 15 significant digits.
+// appendFloat appends a number with at most 15 significant digits, or 17 where it
+// would differ by more than a double's precision.
 func appendFloat(dst []byte, f float64) []byte {
 	if math.IsInf(f, 0) || math.IsNaN(f) {
 		return append(dst, "null"...)
@@ -70,7 +74,12 @@ func appendFloat(dst []byte, f float64) []byte {
 	if f == math.Trunc(f) && math.Abs(f) < exactInteger {
 		return strconv.AppendInt(dst, int64(f), 10)
 	}
-	return strconv.AppendFloat(dst, f, 'g', 15, 64)
+	before := len(dst)
+	dst = strconv.AppendFloat(dst, f, 'g', 15, 64)
+	if g, _ := strconv.ParseFloat(string(dst[before:]), 64); math.Abs(f-g) > max(math.Abs(f), math.Abs(g))*epsilon {
+		dst = strconv.AppendFloat(dst[:before], f, 'g', 17, 64)
+	}
+	return dst
 }
 
 // appendColumn appends the value in a column, which must not be NULL.

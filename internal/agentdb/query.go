@@ -88,7 +88,7 @@ func (s *Store) idPage(ctx context.Context, after agent.ID, limit int64, match f
 // ErrWriteRefused unless both the caller and Options.AllowWrites want it. Files
 // beside the database, settings and transactions are out of its reach.
 func (s *Store) SQL(ctx context.Context, statement string, write bool) (Page, error) {
-	if strings.TrimSpace(statement) == "" || endsTransaction(statement) {
+	if endsTransaction(statement) {
 		return newPager().page(), nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.o.QueryTime)

@@ -214,7 +214,9 @@ func TestSQL(t *testing.T) {
 		{"update agent set node_name = 'w9' where id = 1", true, `[]`, ""},
 		{"attach 'x.db' as x", true, ``, "not authorized"},
 		{"pragma query_only = off", true, ``, "not authorized"},
-		{"", false, `[]`, ""},
+		{"select 123456789012345678 as j, 1e400 as k, 0.1 as l, 1e15 as m, 999999999999999 as n, 1e14 as o", false,
+			`[{"j":1.2345678901234568e+17,"k":null,"l":0.1,"m":1e+15,"n":999999999999999,"o":100000000000000}]`, ""},
+		{" ", false, ``, "not an error"},
 	}
 	for _, tt := range tests {
 		page, err := s.SQL(ctx, tt.statement, tt.write)
