@@ -55,7 +55,7 @@ func (h *herdFiles) settings(home string) error {
 	path := filepath.Join(home, herdSetup)
 	text, err := os.ReadFile(path)
 	if err == nil {
-		err = os.WriteFile(path, []byte(herdSettings().Replace(string(text))), 0o660)
+		err = os.WriteFile(path, []byte(herdSettings().Replace(string(text))), 0o660) //nolint:gosec // a home that we have made
 	}
 	if err != nil {
 		return err

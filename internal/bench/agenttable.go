@@ -64,7 +64,8 @@ func (r *RateReport) table(agents int) string {
 }
 
 func (q *QueryReport) table() string {
-	rows := [][]string{{"start of the node", fmt.Sprintf("%.1fs", q.Start), "", ""}}
+	rows := make([][]string, 0, len(q.Queries)+2)
+	rows = append(rows, []string{"start of the node", fmt.Sprintf("%.1fs", q.Start), "", ""})
 	for _, each := range q.Queries {
 		rows = append(rows, figureRow(each.Query, each.MS, "ms"))
 	}

@@ -133,13 +133,15 @@ func (v *agentView) writeCounts(w io.Writer, c nodedb.Counts) error {
 
 // countTable has a line for each node and one for all.
 func countTable(c nodedb.Counts, width int) string {
-	columns := []screen.Column{{Title: "node"}, {Title: "agents", Right: true}}
-	for _, status := range nodedb.Statuses() {
+	statuses := nodedb.Statuses()
+	columns := make([]screen.Column, 0, 2+len(statuses))
+	columns = append(columns, screen.Column{Title: "node"}, screen.Column{Title: "agents", Right: true})
+	for _, status := range statuses {
 		columns = append(columns, screen.Column{Title: strings.ReplaceAll(status, "_", " "), Right: true})
 	}
 	line := func(name string, total int, by map[string]int) []string {
-		cells := []string{name, strconv.Itoa(total)}
-		for _, status := range nodedb.Statuses() {
+		cells := append(make([]string, 0, 2+len(statuses)), name, strconv.Itoa(total))
+		for _, status := range statuses {
 			cells = append(cells, strconv.Itoa(by[status]))
 		}
 		return cells

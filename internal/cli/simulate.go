@@ -227,7 +227,7 @@ func simulationTable(r simulate.Report) string {
 		}
 		return text
 	}
-	rows := [][]string{
+	rows := append(make([][]string, 0, 10+len(r.Examples)+len(r.Refusals)), [][]string{
 		{"nodes", strings.Join(r.Nodes, ", ")},
 		{"agents, groups", fmt.Sprintf("%d, %d", r.Agents, r.Groups)},
 		{"registered on all nodes", fmt.Sprintf("%.1f s", r.RegisterSeconds)},
@@ -238,7 +238,7 @@ func simulationTable(r simulate.Report) string {
 		{"lag of groups, master to workers", lag(r.GroupLag)},
 		{"agreed after the end", fmt.Sprintf("%.1f s; %d rows differ", r.SettleSeconds, r.Wrong)},
 		{"converged", verdict},
-	}
+	}...)
 	for _, text := range r.Examples {
 		rows = append(rows, []string{"  for example", text})
 	}

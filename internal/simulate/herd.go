@@ -62,7 +62,7 @@ func systems() []system {
 	windows := system{"Microsoft Windows Server 2019 Standard", "10.0.17763.5696", "10", "0", "", "windows", "17763.5696", "Microsoft Windows Server 2019 Standard", "x86_64"}
 	return []system{
 		ubuntu, windows, ubuntu,
-		{"Red Hat Enterprise Linux", "9.3", "9", "3", "Plow", "rhel", "", "Linux |%s |5.14.0-362.24.1.el9_3.x86_64 |#1 SMP PREEMPT_DYNAMIC Thu Feb 15 07:18:13 EST 2024 |x86_64", "x86_64"},
+		{"Red Hat Enterprise Linux", "8.9", "8", "9", "Ootpa", "rhel", "", "Linux |%s |4.18.0-513.24.1.el8_9.x86_64 |#1 SMP Thu Mar 14 14:20:09 EDT 2024 |x86_64", "x86_64"},
 		windows,
 		{"Debian GNU/Linux", "12", "12", "", "bookworm", "debian", "", "Linux |%s |6.1.0-20-arm64 |#1 SMP Debian 6.1.85-1 (2024-04-11) |aarch64", "aarch64"},
 		{"Microsoft Windows 11 Enterprise", "10.0.22631.3447", "10", "0", "", "windows", "22631.3447", "Microsoft Windows 11 Enterprise", "x86_64"},
