@@ -35,7 +35,9 @@ func (c *comparing) apply(ctx context.Context, log *slog.Logger, u *session.Uplo
 	began := time.Now()
 	stage, diff, err := early.take(u.Path())
 	if err != nil {
-		log.Debug("The package is unpacked now that it is whole", "reason", err)
+		if !errors.Is(err, session.ErrGivenUp) { // it was whole at once
+			log.Debug("The package is unpacked now that it is whole", "reason", err)
+		}
 		stage, diff, err = c.stage(ctx, u.Path(), u.Reader())
 	}
 	if err != nil {

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"errors"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -50,13 +52,48 @@ func TestEarly_AnotherFileArrivesFirst(t *testing.T) {
 	})
 }
 
-// As a rule a package is unpacked when its last byte comes.
-func TestEarly_IsTheRule(t *testing.T) {
+// Of a package that is still arriving the files are in the stage, and none in
+// its place.
+func TestEarly_StagedBeforeItIsWhole(t *testing.T) {
 	bubble(t, func(t *testing.T, c *clustertest.Cluster) {
-		worker, _ := after(t, c, sends(text("etc/rules/a.xml", "a"),
-			metadata([]string{entry("etc/rules/a.xml", "etc/rules/", "a")}, nil, nil)))
+		const path = "/queue/cluster/1/slow.zip"
+		var good bytes.Buffer
+		if err := pack(text("etc/rules/first.xml", "first"), text("etc/rules/second.xml", "second"),
+			metadata([]string{entry("etc/rules/first.xml", "etc/rules/", "first"), entry("etc/rules/second.xml", "etc/rules/", "second")}, nil, nil))(&good); err != nil {
+			t.Fatal(err)
+		}
+		half := bytes.Index(good.Bytes(), []byte("files_metadata"))
+		sum := sha256.Sum256(good.Bytes())
+		worker := c.Node("1")
+		after(t, c, func(ctx context.Context, s *session.Session) error {
+			task, err := s.Request(ctx, "syn_m_c", nil)
+			ask := func(command, payload string) {
+				if err == nil {
+					_, err = s.Request(ctx, command, []byte(payload))
+				}
+			}
+			ask("new_file", path)
+			ask("file_upd", path+" "+good.String()[:half])
+			for staged := 0; staged < 2 && err == nil; time.Sleep(time.Millisecond) {
+				found, globErr := filepath.Glob(filepath.Join(worker.Home, path+"dir", "*"))
+				staged, err = len(found), errors.Join(globErr, ctx.Err())
+			}
+			if got := worker.Read("etc/rules/first.xml"); got == "first" {
+				t.Error("a file is in its place before the package is whole")
+			}
+			ask("file_upd", path+" "+good.String()[half:])
+			ask("file_end", path+" "+string(sum[:]))
+			ask("syn_m_c_e", string(task)+" "+path[1:])
+			return err
+		})
+		c.Wait(time.Minute, func() string {
+			if got := worker.Read("etc/rules/second.xml"); got != "second" {
+				return "the second file is " + got
+			}
+			return ""
+		})
 		if worker.Log.Has(`The package is unpacked now that it is whole`) {
-			t.Error("it was unpacked afterwards")
+			t.Error("it was unpacked once more")
 		}
 	})
 }
