@@ -55,22 +55,27 @@ func TestExchange_ChangesReachTheWorkers(t *testing.T) {
 				quiet(2 * time.Second)
 				a.same(t, src)
 				b.same(t, src)
+				read := 0 // a Testudo worker that is new to us gets everything first
+				if !plain {
+					read = 1
+				}
 				if src.left() != 0 || a.sets != 2 {
 					t.Errorf("%d agents left, %d lists stored", src.left(), a.sets)
 				}
 				log.want(t, "msg=Starting.", "Obtained 2 chunks of data in 0.000s.", "Finished in 0.000s.")
-				master.log.want(t, `task="Agent-groups send"`, "Sending chunks.", "Updated 2 chunks.")
-				worker.log.want(t, `task="Agent-groups recv"`, "2/2 chunks updated in wazuh-db in 0.000s.", "Updated 2 chunks.",
+				master.log.want(t, `task="Agent-groups send`, "Sending chunks.", "Updated 2 chunks.")
+				quiet(10 * time.Second)
+				worker.log.want(t, `task="Agent-groups recv`, "2/2 chunks updated in wazuh-db in 0.000s.", "Updated 2 chunks.",
 					"Obtained 1 chunks of data in 0.000s.", `"The checksum of both databases match. "`)
 				src.set(3, "db")
 				quiet(10 * time.Second)
 				a.same(t, src)
 				quiet(10 * time.Second) // a message comes without changes, for the checksum
-				if n := worker.log.count("The checksum of both databases match. "); n != 3 || a.sets != 3 || src.full != 0 {
+				if n := worker.log.count("The checksum of both databases match. "); n != 4-read || a.sets != 3 || src.full != read {
 					t.Errorf("%d checksums compared, %d lists stored, everything read %d times", n, a.sets, src.full)
 				}
 				changes, full, ok := m.Status("w1")
-				if !ok || changes.Chunks != 1 || changes.Ended.IsZero() || !full.Started.IsZero() {
+				if !ok || changes.Chunks != 1 || changes.Ended.IsZero() || full.Started.IsZero() != plain {
 					t.Errorf("status %+v, %+v, %v", changes, full, ok)
 				}
 			})

@@ -112,18 +112,19 @@ func (m *Master) Status(worker string) (changes, full Status, ok bool) {
 
 // arrived makes a worker known. One that was away while a change was taken for
 // sent gets everything: the checksum would mostly, but not always, tell that it
-// lacks something, and only after several messages.
+// lacks something, and only after several messages. What happened before our
+// start we do not know: a Testudo worker gets everything then, a 4.7.5 worker is
+// left to the checksum.
 func (m *Master) arrived(c *sending) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.workers[c] = struct{}{}
-	if m.away[c.s.Name()] < m.settled { // none: it has stored nothing since our start
-		c.owe()
-	}
+	had, known := m.away[c.s.Name()]
+	c.met(known, had < m.settled)
+	delete(m.away, c.s.Name())
 	for i := range m.open { // what is not confirmed yet comes with the next message
 		m.open[i].workers = append(slices.Clip(m.open[i].workers), c)
 	}
-	delete(m.away, c.s.Name())
 }
 
 func (m *Master) left(c *sending) {

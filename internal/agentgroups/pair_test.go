@@ -198,6 +198,12 @@ func (s *source) left() int {
 	return len(s.pending)
 }
 
+func (s *source) checksum() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.groups.hash()
+}
+
 func (s *source) Changed() <-chan struct{} { return s.changed }
 
 func (s *source) PendingGroups(context.Context) ([][]byte, func(context.Context) error, error) {
@@ -297,6 +303,12 @@ func (s *sink) GroupsHash(context.Context) (string, bool, error) {
 	defer s.mu.Unlock()
 	h := s.groups.hash()
 	return h, h != "", s.err
+}
+
+func (s *sink) checksum() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.groups.hash()
 }
 
 func (s *sink) RecalculateGroupHashes(context.Context) error {
