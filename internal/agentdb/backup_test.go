@@ -123,11 +123,9 @@ func TestRestore_Refuses(t *testing.T) {
 func TestRestore_WhatIsPutInPlaceDoesNotOpen(t *testing.T) {
 	s := startHome(t, BackupOptions{})
 	addAgent(t, s, 1, "one")
-	work := t.TempDir()
 	fresh := filepath.Join(filepath.Dir(s.o.Path), "fresh")
 	must(t, os.WriteFile(fresh, []byte("no database at all"), 0o600))
 	old := filepath.Join(filepath.Dir(s.o.Path), "old")
-	_ = work
 	err := s.between(t.Context(), func(ctx context.Context) error {
 		if err := s.reopen(ctx, func() error { return swap(s.o.Path, fresh, old) }); err == nil {
 			return errors.New("opened")

@@ -154,7 +154,7 @@ func (g *groupWriter) set(a *AgentGroups) error {
 	if g.mode == GroupsOverride {
 		now = now[:0]
 	}
-	missing := false
+	var missing bool
 	if g.mode == GroupsRemove {
 		now, missing, err = g.without(a, now)
 	} else {

@@ -290,7 +290,8 @@ func (s *Store) AllGroups(ctx context.Context) (chunks [][]byte, err error) {
 		if err != nil {
 			return err
 		}
-		chunks = append(full, last.end(nil).JSON)
+		chunks = full
+		chunks = append(chunks, last.end(nil).JSON)
 		return nil
 	})
 	return chunks, err

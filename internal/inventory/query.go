@@ -58,33 +58,26 @@ func queryError(ctx context.Context, err error) error {
 // runStatement runs one statement of a client and returns its rows. SQLite
 // itself refuses what reaches beyond the database, such as ATTACH.
 func runStatement(c *sqlitedb.Conn, statement string) (rows []byte, err error) {
-	err = sqlitedb.Guard(c, func() (err error) {
-		stmt, _, err := c.PrepareTransient(statement)
-		if err != nil {
-			return err
+	err = sqlitedb.Guard(c, func() error {
+		rows = []byte{'['}
+		err := sqlitedb.SelectOne(c, statement, func(stmt *sqlitedb.Stmt) error {
+			if len(rows) > MaxReply {
+				return errEnough
+			}
+			if len(rows) > 1 {
+				rows = append(rows, ',')
+			}
+			rows = appendRow(rows, stmt)
+			return nil
+		})
+		if errors.Is(err, errEnough) {
+			err = nil
 		}
-		defer func() { err = errors.Join(err, stmt.Finalize()) }()
-		rows, err = collect(stmt)
+		rows = append(rows, ']')
 		return err
 	})
 	return rows, err
 }
 
-// collect steps through the rows until there are more than a reply can hold.
-func collect(stmt *sqlitedb.Stmt) ([]byte, error) {
-	rows := []byte{'['}
-	for len(rows) <= MaxReply {
-		more, err := stmt.Step()
-		if err != nil {
-			return nil, err
-		}
-		if !more {
-			break
-		}
-		if len(rows) > 1 {
-			rows = append(rows, ',')
-		}
-		rows = appendRow(rows, stmt)
-	}
-	return append(rows, ']'), nil
-}
+// errEnough ends a statement whose further rows no reply can hold.
+var errEnough = errors.New("enough rows")
