@@ -53,7 +53,9 @@ func (e *env) runClusterd(c clusterdCmd) error {
 	if err != nil {
 		return err
 	}
-	cfg, problems := config.Load(config.LoadOptions{Home: dir, ConfFile: conf})
+	// Where this program takes the place of the original's, the other daemons,
+	// among them that of the agent database, are usually there.
+	cfg, problems := config.Load(config.LoadOptions{Home: dir, ConfFile: conf, AgentDB: config.External})
 	r := &runner{
 		env: e, cfg: cfg, problems: problems, debug: c.Debug, stayRoot: c.Root, original: true, stderr: c.Foreground,
 	}

@@ -46,7 +46,10 @@ func (r *runner) becomeOwner() error {
 // ownFiles are files of a node that a run as root may have left behind, which
 // the account could then neither read nor write.
 func ownFiles() []string {
-	return []string{logFile, "queue/db/cluster.db*", "queue/db/testudo-*", home.LockPath}
+	return []string{
+		logFile, "queue/db/cluster.db*", "queue/db/testudo-*", home.LockPath,
+		"queue/db/global.db*", "queue/db/.global.db.lock", "queue/db/[0-9]*.db*", "backup/db/global.db-backup-*",
+	}
 }
 
 // handOver gives root's files of the node to the account. A file of several

@@ -57,7 +57,7 @@ func TestHandOver(t *testing.T) {
 	mine := write(filepath.Join(dir, "queue/db/cluster.db"))
 	wal := write(filepath.Join(dir, "queue/db/cluster.db-wal"))
 	lock := write(filepath.Join(dir, home.LockPath))
-	other := write(filepath.Join(dir, "queue/db/global.db"))
+	other := write(filepath.Join(dir, "queue/db/mitre.db"))
 	if err := os.Link(elsewhere, filepath.Join(dir, "queue/db/testudo-linked")); err != nil {
 		t.Fatal(err)
 	}

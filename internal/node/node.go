@@ -52,6 +52,7 @@ type Node struct {
 	tree    *filetree.Tree
 	states  *filestate.Store
 	spool   *bundle.Spool // of a master
+	agents  agents
 	group   *lifecycle.Group
 	ready   func() bool
 	status  func() any
@@ -94,9 +95,13 @@ func New(ctx context.Context, o Options) (n *Node, err error) {
 	if err != nil {
 		return n, fmt.Errorf("cluster key: %w", err)
 	}
+	db, err := n.addAgents(ctx, o)
+	if err != nil {
+		return n, err
+	}
 	if cfg.Cluster.Role == config.Worker {
-		n.addWorker(key)
-	} else if err = n.addMaster(ctx, key); err != nil {
+		n.addWorker(key, db)
+	} else if err = n.addMaster(ctx, key, db); err != nil {
 		return n, err
 	}
 	n.addOps(ctx)
@@ -115,6 +120,9 @@ func (n *Node) Run(ctx context.Context) error {
 
 // Close gives back what New opened. Run has returned.
 func (n *Node) Close() {
+	if err := n.agents.close(); err != nil {
+		n.log.Error("The agent database is not closed properly", "error", err)
+	}
 	if n.spool != nil {
 		_ = n.spool.Close()
 	}
@@ -131,7 +139,7 @@ func (n *Node) Close() {
 	}
 }
 
-func (n *Node) addMaster(ctx context.Context, key *wire.Key) (err error) {
+func (n *Node) addMaster(ctx context.Context, key *wire.Key, db database) (err error) {
 	cfg := n.cfg
 	own, com, set := cfg.Intervals.Master, cfg.Intervals.Communication, cfg.Testudo
 	if n.spool, err = bundle.OpenSpool(n.home, spoolDir, int64(set.Integrity.CacheBytes), com.CompressLevel); err != nil {
@@ -147,7 +155,7 @@ func (n *Node) addMaster(ctx context.Context, key *wire.Key) (err error) {
 		},
 		CheckEvery: own.CheckWorkerLastKeepAlive, MaxSilence: own.MaxAllowedTimeWithoutKeepAlive,
 		ProbeTimeout: set.Limits.ProbeTimeout, Log: n.log, Metrics: n.metrics,
-	}, files, cluster.Unserved{})
+	}, append(n.masterOfAgents(db), files)...)
 	listener, err := cluster.Listen(ctx, net.JoinHostPort(cfg.Cluster.BindAddr, strconv.Itoa(cfg.Cluster.Port)))
 	if err != nil {
 		return fmt.Errorf("Could not start master: %w", err) //nolint:staticcheck // a line that people search (docs/logs.md)
@@ -159,7 +167,7 @@ func (n *Node) addMaster(ctx context.Context, key *wire.Key) (err error) {
 	return nil
 }
 
-func (n *Node) addWorker(key *wire.Key) {
+func (n *Node) addWorker(key *wire.Key, db database) {
 	cfg := n.cfg
 	own, set := cfg.Intervals.Worker, cfg.Testudo
 	files := integrityWorker(n)
@@ -171,7 +179,7 @@ func (n *Node) addWorker(key *wire.Key) {
 		Session:   n.sessionConfig(key, int64(set.Limits.BundleBytes)),
 		KeepAlive: own.KeepAlive, MaxFailed: own.MaxFailedKeepAlives, Retry: own.ConnectionRetry,
 		Log: n.log, Metrics: n.metrics,
-	}, files, cluster.Unserved{})
+	}, append(n.workerOfAgents(db), files)...)
 	n.ready = files.Ready
 	n.status = func() any { return statusOfWorker(n, worker, files) }
 	n.group.Add("integrity", files.Run)
