@@ -32,9 +32,11 @@ func (e *External) PendingInfo(ctx context.Context, most int) (chunks [][]byte, 
 // tells whether the database has more.
 func (e *External) take(ctx context.Context, k *kept, request string, most int) (left bool, err error) {
 	for {
-		agents, full := k.size()
-		if full {
+		agents, full, first := k.size()
+		if first {
 			e.log.Warn("Too much waits to be sent, the rest stays in the database.", "request", request, "bytes", k.limit)
+		}
+		if full {
 			return true, nil
 		}
 		if most > 0 && agents >= most {

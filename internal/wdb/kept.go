@@ -23,6 +23,7 @@ type kept struct {
 	chunks []keptChunk // oldest first
 	bytes  int
 	last   uint64 // number of the newest
+	warned bool   // that there is no room
 }
 
 type keptChunk struct {
@@ -51,14 +52,18 @@ func (k *kept) add(text []byte, agents int) {
 	k.bytes += len(text)
 }
 
-// size is how many agents wait, and whether there is no room for more.
-func (k *kept) size() (agents int, full bool) {
+// size is how many agents wait, and whether there is no room for more. first says
+// that there was room the last time.
+func (k *kept) size() (agents int, full, first bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	for _, c := range k.chunks {
 		agents += c.agents
 	}
-	return agents, k.bytes+replyBytes > k.limit
+	full = k.bytes+replyBytes > k.limit
+	first = full && !k.warned
+	k.warned = full
+	return agents, full, first
 }
 
 // deliver returns the oldest chunks, as many as hold most agents, or all for 0,

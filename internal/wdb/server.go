@@ -163,6 +163,8 @@ func (s *Server) broken(err error) reply {
 		return fail(what + q.Text)
 	}
 	switch {
+	case errors.Is(err, agentdb.ErrClosed):
+		return fail("Couldn't open DB global")
 	case errors.Is(err, agentdb.ErrWriteRefused):
 		return fail(what + "statements that write are refused here (setting agentdb.sql_writes)")
 	case errors.Is(err, context.DeadlineExceeded):
