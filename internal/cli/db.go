@@ -98,8 +98,9 @@ type dbRestoreCmd struct {
 // restoreReport is what --json writes.
 type restoreReport struct {
 	Restored string `json:"restored"`
-	Saved    bool   `json:"saved"`   // the database that was there is a backup now
-	Running  bool   `json:"running"` // a node ran, and goes on with the restored database
+	Saved    bool   `json:"saved"`             // the database that was there is a backup now
+	Running  bool   `json:"running"`           // a node ran, and goes on with the restored database
+	Damaged  string `json:"damaged,omitempty"` // where the database that was there is, when it could not be used
 }
 
 // Validate is called by the parser.
@@ -120,8 +121,7 @@ func (c *dbRestoreCmd) Run(e *env) error {
 	if report.Restored, err = c.choose(dir); err != nil {
 		return err
 	}
-	report.Running, err = restoreBackup(e.ctx, dir, report.Restored, c.Save)
-	if err != nil {
+	if err = restoreBackup(e.ctx, dir, &report); err != nil {
 		return fmt.Errorf("restore %s in %s: %w", report.Restored, dir, err)
 	}
 	if c.JSON {
@@ -130,6 +130,9 @@ func (c *dbRestoreCmd) Run(e *env) error {
 	text := fmt.Sprintf("Restored %s in %s.\n", report.Restored, dir)
 	if report.Running {
 		text += "The node goes on with it; what agents have reported since comes back with their next keep-alives.\n"
+	}
+	if report.Damaged != "" {
+		text += fmt.Sprintf("The database that was there could not be used; it is %s now.\n", report.Damaged)
 	}
 	_, err = fmt.Fprint(e.out, text)
 	return err
@@ -154,23 +157,28 @@ func (c *dbRestoreCmd) choose(dir string) (string, error) {
 	return name, nil
 }
 
-func restoreBackup(ctx context.Context, dir, name string, save bool) (running bool, err error) {
+// restoreBackup has whoever serves the database put the backup in its place, else
+// does it itself. What the report says of Saved is what is asked for.
+func restoreBackup(ctx context.Context, dir string, report *restoreReport) error {
 	conn, err := nodedb.DialHome(ctx, dir)
 	if errors.Is(err, nodedb.ErrNobody) {
-		return false, restoreFile(ctx, dir, name, save)
+		report.Damaged, err = restoreFile(ctx, dir, report.Restored, report.Saved)
+		report.Saved = report.Saved && report.Damaged == ""
+		return err
 	}
 	if err != nil {
-		return false, err
+		return err
 	}
 	defer conn.Close()
+	report.Running = true
 	text, err := json.Marshal(struct {
 		Snapshot string `json:"snapshot"`
 		Save     bool   `json:"save_pre_restore_state"`
-	}{name, save})
+	}{report.Restored, report.Saved})
 	if err != nil {
-		return true, err
+		return err
 	}
-	return true, conn.Do(ctx, "global backup restore "+string(text))
+	return conn.Do(ctx, "global backup restore "+string(text))
 }
 
 // dbListCmd shows the backups.
