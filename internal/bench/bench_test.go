@@ -23,15 +23,21 @@ func TestMain(m *testing.M) {
 
 func TestIntegrity_MeasuresARealCluster(t *testing.T) {
 	var steps []string
-	r, err := bench.Integrity(t.Context(), bench.Options{
+	parts := 0
+	o := bench.Options{
 		Tree: bench.Tree{Files: 40, Size: 2048, Compressible: true}, Workers: 2, Interval: time.Second,
 		Changes: 2, Rounds: 1, Runs: 1, Progress: func(s string) { steps = append(steps, s) },
-	})
+		Done: func(n int) { parts = n },
+	}
+	r, err := bench.Integrity(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if r.FirstSync.Samples != 1 || r.Change.Samples != 4 || r.AllHave.Samples != 2 || r.Limit.Median <= 0 || r.FirstSync.Median <= 0 {
 		t.Errorf("figures are missing: %+v", r)
+	}
+	if parts != o.Parts() || parts != 5 {
+		t.Errorf("%d of %d parts done", parts, o.Parts())
 	}
 	if r.Master.PeakRSS == 0 || r.Worker.PeakRSS == 0 {
 		t.Error("no memory was measured")

@@ -27,7 +27,14 @@ type Options struct {
 
 	// Progress is told of each step; it may be nil.
 	Progress func(text string)
+	// Done is told how many of the Parts are done; it may be nil.
+	Done func(parts int)
 }
+
+// Parts is into how many parts the measurement falls, for showing how far it is:
+// of each run the machine's limit, the first sync, each round of rest and each
+// change.
+func (o Options) Parts() int { return o.Runs * (2 + o.Rounds + o.Changes) }
 
 // Report is the result of a measurement. Times are seconds, memory bytes.
 type Report struct {
@@ -76,6 +83,15 @@ type measured struct {
 	masterSync, workerSync        Samples
 	masterRound, workerRound      Samples
 	masterPeak, workerPeak        int64
+
+	parts int // done
+	told  func(parts int)
+}
+
+// part notes that one of the parts is done.
+func (m *measured) part() {
+	m.parts++
+	m.told(m.parts)
 }
 
 // Integrity measures the synchronisation of files.
@@ -83,7 +99,10 @@ func Integrity(ctx context.Context, o Options) (*Report, error) {
 	if o.Progress == nil {
 		o.Progress = func(string) {}
 	}
-	var m measured
+	if o.Done == nil {
+		o.Done = func(int) {}
+	}
+	m := measured{told: o.Done}
 	for run := range o.Runs {
 		o.Tree.Seed = uint64(run)
 		o.Progress(fmt.Sprintf("run %d of %d", run+1, o.Runs))
@@ -133,6 +152,7 @@ func oneRun(ctx context.Context, o Options, m *measured) (err error) {
 		return err
 	}
 	m.limit.Add(took)
+	m.part()
 	steps := []struct {
 		what string
 		do   func(context.Context, Options, *fleet.Fleet, *measured) error
@@ -164,6 +184,7 @@ func firstSync(ctx context.Context, _ Options, f *fleet.Fleet, m *measured) erro
 		last = max(last, n.InStepSince.Sub(n.ConnectedSince))
 	}
 	m.first.Add(last)
+	m.part()
 	return eachUsage(f, func(n *fleet.Node, u fleet.Usage) {
 		if n.Role == "master" {
 			m.masterSync.Add(u.CPU)
@@ -209,8 +230,11 @@ func idleRounds(ctx context.Context, o Options, f *fleet.Fleet, m *measured) err
 	if err := eachUsage(f, func(n *fleet.Node, u fleet.Usage) { before[n.Name] = u.CPU }); err != nil {
 		return err
 	}
-	if err := pause(ctx, time.Duration(o.Rounds)*o.Interval); err != nil {
-		return err
+	for range o.Rounds {
+		if err := pause(ctx, o.Interval); err != nil {
+			return err
+		}
+		m.part()
 	}
 	return eachUsage(f, func(n *fleet.Node, u fleet.Usage) {
 		each := (u.CPU - before[n.Name]) / time.Duration(o.Rounds)
@@ -269,6 +293,7 @@ func changes(ctx context.Context, o Options, f *fleet.Fleet, m *measured) error 
 			last = max(last, d)
 		}
 		m.allHave.Add(last)
+		m.part()
 	}
 	return nil
 }

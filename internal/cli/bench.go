@@ -51,11 +51,15 @@ func (c *benchIntegrityCmd) Run(e *env) error {
 		return usageError{"--size: " + err.Error()}
 	}
 	s := screen.New(e.err)
-	report, err := bench.Integrity(e.ctx, bench.Options{
+	o := bench.Options{
 		Tree:    bench.Tree{Files: c.Files, Size: int64(size), Compressible: !c.Incompressible},
 		Workers: c.Workers, Interval: c.Interval, Changes: c.Changes, Rounds: c.Rounds, Runs: c.Runs, Dir: c.Dir,
 		Progress: func(text string) { s.Linef("%s", text) },
-	})
+	}
+	bar := s.Progress("measuring", int64(o.Parts()), screen.Pieces)
+	o.Done = func(parts int) { bar.Set(int64(parts)) }
+	report, err := bench.Integrity(e.ctx, o)
+	bar.Done()
 	if err != nil {
 		return fmt.Errorf("bench integrity: %w", err)
 	}
