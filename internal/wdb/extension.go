@@ -16,7 +16,7 @@ const (
 	listRows  = 1024
 )
 
-// shownAgent is an agent as list-agents tells it (docs/extensions.md).
+// shownAgent is an agent as list-agents tells it (docs/agentdb.md §21).
 type shownAgent struct {
 	ID            string   `json:"id"`
 	Name          string   `json:"name"`

@@ -48,8 +48,8 @@ func (s *Server) globalVerbs() []verb {
 		{name: "update-connection-status", group: "agent", do: s.updateConnectionStatus},
 		{name: "update-status-code", group: "agent", do: s.updateStatusCode},
 		{name: "update-keepalive", group: "agent", do: s.updateKeepalive},
-		{name: "list-agents", group: "agent", may: bare, do: s.listAgents},   // docs/extensions.md
-		{name: "count-agents", group: "agent", may: bare, do: s.countAgents}, // docs/extensions.md
+		{name: "list-agents", group: "agent", may: bare, do: s.listAgents},   // §21
+		{name: "count-agents", group: "agent", may: bare, do: s.countAgents}, // §21
 		// §7.5
 		{name: "get-group-agents", group: "belongs", do: s.agentsOfGroup},
 		{name: "select-group-belong", group: "belongs", do: s.ofAgent((*store).GroupsOfAgent)},
