@@ -42,11 +42,20 @@ func (s *Store) openFile(ctx context.Context, id agent.ID) (*sqlitedb.DB, error)
 }
 
 func (s *Store) tryOpen(ctx context.Context, id agent.ID) (*sqlitedb.DB, error) {
-	return sqlitedb.Open(ctx, sqlitedb.Options{
+	db, err := sqlitedb.Open(ctx, sqlitedb.Options{
 		Path:     filepath.Join(s.o.Dir, fileName(id)),
 		Existing: true, // as it is, journal mode included: other programs know it so
 		Readers:  readersPerFile,
 	})
+	if err != nil {
+		return nil, err
+	}
+	// Files of the original name parents that no row has: it does not enforce them.
+	err = db.Alone(ctx, func(c *sqlitedb.Conn) error { return sqlitedb.Exec(c, "PRAGMA foreign_keys = OFF") })
+	if err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	return db, nil
 }
 
 // create makes an empty database for the agent.

@@ -6,7 +6,7 @@ const schemaVersion = "13"
 // schema is the statements that make an agent's database, in order. Tables,
 // columns, keys, checks and names of indices are those that readers and writers
 // of such files rely on. The references between the tables of interfaces and of
-// policies are left out: the original never enforces them, here they would be.
+// policies are left out: nobody enforces them.
 func schema() []string {
 	return append(append(inventoryTables(), otherTables()...), firstRows()...)
 }
