@@ -99,24 +99,23 @@ func ReadKeys(r io.Reader, limits KeyLimits) (keys []Key, bad []LineError, err e
 	limits = limits.withDefaults()
 	b := bufio.NewReaderSize(r, limits.Line+2)
 	for number := 1; ; number++ {
-		line, tooLong, err := readLine(b)
-		if err != nil && !errors.Is(err, io.EOF) {
-			return keys, bad, err
+		line, tooLong, end := readLine(b)
+		if end != nil && !errors.Is(end, io.EOF) {
+			return keys, bad, end
 		}
-		atEnd := err != nil
-		key, counts, err := Key{}, false, ErrKeyLineLong
+		key, counts, wrong := Key{}, false, ErrKeyLineLong
 		if !tooLong {
-			key, counts, err = parseKey(line)
+			key, counts, wrong = parseKey(line)
 		}
 		switch {
-		case err != nil && len(bad) < limits.Bad:
-			bad = append(bad, LineError{Line: number, Err: err})
-		case err == nil && counts && len(keys) >= limits.Keys:
+		case wrong != nil && len(bad) < limits.Bad:
+			bad = append(bad, LineError{Line: number, Err: wrong})
+		case wrong == nil && counts && len(keys) >= limits.Keys:
 			return keys, bad, fmt.Errorf("%w: more than %d", ErrTooManyKeys, limits.Keys)
-		case err == nil && counts:
+		case wrong == nil && counts:
 			keys = append(keys, key)
 		}
-		if atEnd {
+		if end != nil {
 			return keys, bad, nil
 		}
 	}

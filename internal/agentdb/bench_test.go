@@ -2,6 +2,7 @@ package agentdb
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -160,6 +161,30 @@ func BenchmarkUpdateKeepalive(b *testing.B) {
 	slices.Sort(times)
 	b.ReportMetric(float64(times[len(times)*99/100].Microseconds()), "read-p99-µs")
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "updates/s")
+}
+
+// BenchmarkOpen is what the start costs: the check of the file, and its agents.
+func BenchmarkOpen(b *testing.B) {
+	s, err := Open(b.Context(), Options{Path: b.TempDir() + "/global.db"})
+	if err != nil {
+		b.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- s.Run(context.WithoutCancel(b.Context())) }()
+	insert(b, s, many)
+	if err := errors.Join(s.Close(), <-ended); err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		again, err := Open(b.Context(), s.o)
+		if err == nil {
+			err = again.Close()
+		}
+		if err != nil {
+			b.Fatal(err)
+		}
+	}
 }
 
 // BenchmarkLists is what lists cost among 1,000,000 agents.

@@ -107,7 +107,7 @@ func (t *tx) updateSeen(d *Data, sync string, before agent.Status) error {
 
 func (t *tx) updateAll(d *Data, sync string, before record) error {
 	query := updateData + " WHERE id = ?19"
-	withIP := d.AgentIP != nil && !(before.hasIP && before.ip == *d.AgentIP)
+	withIP := d.AgentIP != nil && (!before.hasIP || before.ip != *d.AgentIP)
 	if withIP {
 		query = updateData + ", ip = ?20 WHERE id = ?19"
 	}

@@ -1,6 +1,7 @@
 package agentdb
 
 import (
+	"flag"
 	"fmt"
 	"maps"
 	"testing"
@@ -13,7 +14,15 @@ import (
 	"testudo/internal/sqlitedb"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if testing.Short() {
+		if err := flag.Set("rapid.checks", "20"); err != nil {
+			panic(err)
+		}
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // sameRoster checks that the roster says what the table says.
 func sameRoster(t testing.TB, s *Store) {

@@ -30,7 +30,7 @@ func together(t *testing.T, s *Store, ops ...func() error) []error {
 		results[i] = make(chan error, 1)
 		waiting := len(s.ops)
 		go func() { results[i] <- fn() }()
-		for len(s.ops) == waiting { //nolint:staticcheck // until it is queued
+		for len(s.ops) == waiting { // until it is queued
 			select {
 			case err := <-results[i]: // refused before it came to that
 				results[i] <- err

@@ -126,7 +126,7 @@ func SelectOne(c *Conn, query string, each func(*Stmt) error) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, s.Finalize()) }()
+	defer func() { err = errors.Join(err, s.Finalize()) }() //nolint:misspell // the library's spelling
 	for {
 		row, err := s.Step()
 		if err != nil || !row {
