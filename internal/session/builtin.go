@@ -20,13 +20,14 @@ func (s *Session) addBuiltins(m *Mux) {
 		return Reply{replyOK, payload}, nil
 	})
 	m.Handle("new_str", handleNewString)
-	m.Handle("str_upd", handleStringUpdate)
+	m.Handle(cmdStringUpdate, handleStringUpdate)
 	m.Handle("err_str", handleStringError)
 	m.Handle("new_file", handleNewFile)
 	m.Handle("file_upd", handleFileUpdate)
 	m.Handle("file_end", handleFileEnd)
 	m.handleSealed(cmdSealedUpdate, handleSealedUpdate)
 	m.handleSealed(cmdSealedEnd, handleSealedEnd)
+	m.handleSealed(cmdSealedString, handleStringUpdate)
 	m.HandleControl("cancel_task", handleCancel)
 	m.HandleControl(introduce, handleIntroduce)
 }

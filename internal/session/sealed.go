@@ -13,11 +13,13 @@ import (
 	"testudo/internal/wire"
 )
 
-// Files travel sealed between two Testudo nodes, all else as tokens
-// (docs/extensions.md).
+// Files and long strings travel sealed between two Testudo nodes, all else as
+// tokens (docs/extensions.md).
 const (
 	cmdSealedUpdate = "t_file_upd"
 	cmdSealedEnd    = "t_file_end"
+	cmdSealedString = "t_str_upd"
+	cmdStringUpdate = "str_upd" // the same as a token
 )
 
 // sealing is what a session has agreed on with its peer about sealed frames.

@@ -185,3 +185,43 @@ func TestSealed_Agreement(t *testing.T) {
 		t.Errorf("%s %q", reply, text)
 	}
 }
+
+func TestSealed_LongStrings(t *testing.T) {
+	w, m, wires, _ := couple(t)
+	if err := w.Introduce(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for _, size := range []int{0, 1, chunkBytes, 5*chunkBytes + 7} {
+		for i, s := range []*Session{w, m} {
+			text, other := strings.Repeat("secret", size/6+1)[:size], []*Session{m, w}[i]
+			id, err := s.SendString(t.Context(), []byte(text))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got, err := other.TakeString(id); err != nil || string(got) != text {
+				t.Errorf("%d bytes from %d: %d arrived, %v", size, i, len(got), err)
+			}
+			if wires[i].holds("secret") {
+				t.Errorf("%d bytes from %d travelled in the clear", size, i)
+			}
+		}
+	}
+	if !wires[0].holds(cmdSealedString+" -s") || !wires[1].holds(cmdSealedString+" -s") || wires[0].holds(cmdStringUpdate+" --") {
+		t.Error("not all strings of the worker travelled sealed, or none of the master's did")
+	}
+}
+
+// Strings of a 4.7.5 node are tokens, and so is what it gets.
+func TestSealed_NotBeforeItIsAgreed(t *testing.T) {
+	w, m, wires, _ := couple(t)
+	id, err := w.SendString(t.Context(), []byte("text"))
+	if err != nil || wires[0].holds(cmdSealedString) {
+		t.Errorf("%v, or sealed for a stranger", err)
+	}
+	if got, err := m.TakeString(id); string(got) != "text" {
+		t.Error(err)
+	}
+	if _, err := w.Request(t.Context(), cmdSealedString, []byte(id+" x")); err == nil {
+		t.Error("a token was taken for a sealed frame")
+	}
+}

@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"sync"
 	"time"
+
+	"testudo/internal/wire"
 )
 
 var (
@@ -153,14 +155,18 @@ func (s *Session) SendString(ctx context.Context, data []byte) (string, error) {
 	return string(id), nil
 }
 
-// sendChunks sends a string's bytes, to a Testudo peer with more than one
-// chunk on the way.
+// sendChunks sends a string's bytes, to a Testudo peer sealed, where that is
+// agreed, and with more than one chunk on the way.
 func (s *Session) sendChunks(ctx context.Context, id string, data []byte) error {
 	payload := make([]byte, 0, min(len(id)+1+len(data), chunkBytes))
 	payload = append(append(payload, id...), ' ')
 	prefix, ahead := len(payload), 0
 	if s.PeerIsTestudo() {
 		ahead = chunkWindow - 1
+	}
+	frame := wire.Frame{Command: cmdStringUpdate}
+	if s.PeerHas(FeatureAgents) && s.sealing.ready.Load() {
+		frame = wire.Frame{Command: cmdSealedString, Sealed: true}
 	}
 	var window []*call
 	defer func() {
@@ -179,7 +185,8 @@ func (s *Session) sendChunks(ctx context.Context, id string, data []byte) error 
 		}
 		n := min(cap(payload)-prefix, len(data))
 		payload = append(payload[:prefix], data[:n]...)
-		c, err := s.start(ctx, "str_upd", payload, false)
+		frame.Payload = payload
+		c, err := s.startFrame(ctx, frame, false)
 		if err != nil {
 			return err
 		}
