@@ -1,7 +1,7 @@
 // Package demo shows a cluster at work: a master and its workers as processes
 // on this machine, a rule that is changed and arrives, a file that is tampered
-// with and healed, a worker that is killed and comes back. Then it lets the
-// user try the rest.
+// with and healed, agents that report, move and change groups, a worker that is
+// killed and comes back. Then it lets the user try the rest.
 package demo
 
 import (
@@ -13,13 +13,14 @@ import (
 
 	"testudo/internal/fleet"
 	"testudo/internal/screen"
+	"testudo/internal/simulate"
 )
 
 const (
 	// stepTime is how long one step of the show may take until it has failed.
 	stepTime = 20 * time.Second
 	// showTime is how long all of them may take when nobody watches.
-	showTime = 50 * time.Second
+	showTime = 55 * time.Second
 	// readTime is for people to read what has happened.
 	readTime = 1500 * time.Millisecond
 )
@@ -43,6 +44,10 @@ type Result struct {
 	Ready     float64            `json:"ready_ms"`    // from nothing to all nodes in step
 	Changed   map[string]float64 `json:"changed_ms"`  // a changed rule on the master, until it was at each worker
 	Healed    float64            `json:"healed_ms"`   // a file tampered with on a worker, until it was the master's again
+	Agents    map[string]int     `json:"agents"`      // simulated ones, by the node that they report to, as the master says
+	Reported  float64            `json:"reported_ms"` // their first report, until the master knew all of them
+	Moved     float64            `json:"moved_ms"`    // an agent that reports to another worker, until the master knew
+	Assigned  map[string]float64 `json:"assigned_ms"` // a group given on the master, until it was at each worker
 	Returned  float64            `json:"returned_ms"` // a killed worker, from its restart until it had what it had missed
 	Took      float64            `json:"took_ms"`     // all of it
 	Homes     string             `json:"homes,omitempty"`
@@ -54,6 +59,7 @@ type show struct {
 	out    *screen.Screen
 	fleet  *fleet.Fleet
 	result Result
+	agents *simulate.Simulation // nil until there are agents
 
 	started atomic.Bool // all nodes were ready once
 }
@@ -64,7 +70,7 @@ type show struct {
 func Run(ctx context.Context, o Options) (result Result, err error) {
 	began := time.Now()
 	s := &show{o: o, out: o.Screen}
-	s.result = Result{Workers: o.Workers, Changed: map[string]float64{}}
+	s.result = Result{Workers: o.Workers, Changed: map[string]float64{}, Agents: map[string]int{}, Assigned: map[string]float64{}}
 	defer func() {
 		result = s.result
 		result.Took = milliseconds(time.Since(began))
@@ -73,7 +79,7 @@ func Run(ctx context.Context, o Options) (result Result, err error) {
 		}
 	}()
 	s.fleet, err = fleet.New(ctx, fleet.Options{
-		Workers: o.Workers, Keep: o.Keep, Program: o.Program, Prepare: prepare,
+		Workers: o.Workers, Keep: o.Keep, Program: o.Program, Prepare: prepare, ClusterJSON: clusterJSON,
 	})
 	if err != nil {
 		return result, fmt.Errorf("make the cluster: %w", err)
@@ -99,6 +105,9 @@ func Run(ctx context.Context, o Options) (result Result, err error) {
 
 func (s *show) close() error {
 	s.out.Linef("Stopping all nodes.")
+	if s.agents != nil {
+		s.agents.Close()
+	}
 	if err := s.fleet.Close(); err != nil {
 		return fmt.Errorf("end the cluster: %w", err)
 	}
@@ -117,6 +126,9 @@ func (s *show) perform(ctx context.Context) error {
 		{"start the nodes", s.start},
 		{"change a rule", s.change},
 		{"heal a file", s.heal},
+		{"let agents report", s.report},
+		{"move an agent", s.move},
+		{"assign a group", s.assign},
 		{"kill a worker and start it again", s.killAndReturn},
 		{"compare all nodes", s.compare},
 	}

@@ -100,14 +100,19 @@ func TestDemo_Once(t *testing.T) {
 	if !r.Converged || r.Problem != "" || r.Workers != 2 || r.Files < 1 || len(r.Changed) != 2 || r.Homes != "" {
 		t.Errorf("got %+v", r)
 	}
+	if r.Agents["worker1"] != 11 || r.Agents["worker2"] != 13 {
+		t.Errorf("agents: %v", r.Agents)
+	}
 	for name, ms := range map[string]float64{
 		"ready": r.Ready, "changed": r.Changed["worker1"], "healed": r.Healed, "returned": r.Returned, "took": r.Took,
+		"reported": r.Reported, "moved": r.Moved, "assigned": r.Assigned["worker2"],
 	} {
 		if ms <= 0 || ms > 60_000 {
 			t.Errorf("%s took %v ms", name, ms)
 		}
 	}
 	for _, want := range []string{
+		"12 agents report to worker1", "moves from worker1 to worker2", "All 24 agents are the same on all 3 nodes",
 		"arrived at worker1 after", "arrived at worker2 after", "healed on worker1 after", "worker2 is back", "the same on all 3 nodes",
 	} {
 		if !strings.Contains(shown.String(), want) {

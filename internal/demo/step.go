@@ -2,6 +2,7 @@ package demo
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -155,8 +156,33 @@ func (s *show) arrivals(ctx context.Context, nodes []*fleet.Node, want []byte, d
 	}
 }
 
-// compare reads the files of all nodes from their disks: they must be equal.
+// compare reads the files of all nodes from their disks, and what their
+// databases say of every agent: they must be equal, or become so.
 func (s *show) compare(ctx context.Context) error {
+	turn := time.NewTicker(redrawEvery)
+	defer turn.Stop()
+	for {
+		err := s.compareFiles(ctx)
+		if err == nil {
+			break
+		}
+		if !errors.Is(err, errDiffers) {
+			return err
+		}
+		select {
+		case <-turn.C:
+		case <-ctx.Done():
+			return err
+		}
+	}
+	s.showTable(ctx)
+	s.out.Linef("All %d files are the same on all %d nodes.", s.result.Files, len(s.fleet.Nodes()))
+	return s.compareAgents(ctx)
+}
+
+var errDiffers = errors.New("differs from the master")
+
+func (s *show) compareFiles(ctx context.Context) error {
 	master, err := read(ctx, s.fleet.Master())
 	if err != nil {
 		return err
@@ -168,12 +194,10 @@ func (s *show) compare(ctx context.Context) error {
 			return err
 		}
 		if d := manifest.Compare(master, worker); !d.Empty() {
-			return fmt.Errorf("%s differs from the master: %d files missing, %d other, %d too many",
-				n.Name, len(d.Missing), len(d.Shared), len(d.Extra))
+			return fmt.Errorf("%s %w: %d files missing, %d other, %d too many",
+				n.Name, errDiffers, len(d.Missing), len(d.Shared), len(d.Extra))
 		}
 	}
-	s.showTable(ctx)
-	s.out.Linef("All %d files are the same on all %d nodes.", master.Len(), len(s.fleet.Nodes()))
 	return nil
 }
 

@@ -43,7 +43,7 @@ func (s *show) drawTable(ctx context.Context) *liveTable {
 				return
 			}
 			if s.started.Load() {
-				s.out.Live("\n" + layOut(s.states(ctx), s.out.Width()))
+				s.out.Live("\n" + layOut(s.states(ctx), s.out.Width()) + s.agentTable(ctx, s.out.Width()))
 			}
 		}
 	})
