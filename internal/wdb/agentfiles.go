@@ -79,22 +79,16 @@ func noDatabase(id agent.ID) reply {
 	return fail(fmt.Sprintf("Couldn't open DB for agent %d", id))
 }
 
-// syncer stores records of inventories.
-type syncer interface {
-	Sync(ctx context.Context, id agent.ID, table, operation string, record []byte) error
-}
-
 // dbsync is docs/agentdb.md §12.
 func (s *Server) dbsync(ctx context.Context, id agent.ID, args string) reply {
 	w := strings.SplitN(args, " ", 3)
 	if len(w) < 3 || w[2] == "" {
 		return near("Invalid dbsync query syntax", w[0])
 	}
-	records, is := any(s.inv).(syncer)
-	if s.inv == nil || !is {
+	if s.inv == nil {
 		return noDatabase(id)
 	}
-	err := records.Sync(ctx, id, w[0], w[1], []byte(w[2]))
+	err := s.inv.Sync(ctx, id, w[0], w[1], []byte(w[2]))
 	if errors.Is(err, inventory.ErrOpen) {
 		s.o.Log.Warn("The database of an agent could not be opened.", "err", err)
 		return noDatabase(id)
