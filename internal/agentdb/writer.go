@@ -30,7 +30,6 @@ type op struct {
 
 	durable bool // the commit waits for the disk
 	fresh   bool // nothing uncommitted may precede it
-	last    bool // the transaction ends behind it
 	lazy    bool // it settles what it has to, see tx.touch
 
 	state atomic.Int32 // opWaiting and so on
@@ -261,9 +260,6 @@ func (t *tx) runBatch(batch []*op) (ran int, err error) {
 				err = errors.New("transaction was rolled back")
 			}
 			return i + 1, err
-		}
-		if o.last {
-			return i + 1, nil
 		}
 	}
 	return len(batch), nil
