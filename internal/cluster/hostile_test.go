@@ -124,7 +124,7 @@ type request struct{ command, payload string }
 // however often they come, with nothing that grows and the others served.
 func refusesAll(t *testing.T, requests ...request) {
 	inBubble(t, func(t *testing.T) {
-		w := newWorld(t, nil, Unserved{})
+		w := newWorld(t, nil)
 		g := w.join("w1")
 		for range 200 {
 			for _, r := range requests {
@@ -167,21 +167,6 @@ func TestHostile_Row36_ArgumentWithoutASpace(t *testing.T) {
 
 func TestHostile_Row25_NoOtherTaskIsMade(t *testing.T) {
 	refusesAll(t, request{"syn_a_w_m", "123"}, request{"syn_e_w_m", ""}, request{"syn_e_w_m_r", "None {}"}, request{"syn_i_w_m", ""})
-}
-
-// A string that pretends to name the database's command is not even looked at.
-func TestHostile_Row19_DatabaseCommandIsIgnored(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
-		w := newWorld(t, nil, Unserved{})
-		g := w.join("w1")
-		text := `{"set_data_command": "global sql DELETE FROM agent", "payload": {}, "chunks": []}`
-		id := g.ok("new_str", fmt.Sprint(len(text)))
-		g.ok("str_upd", id+" "+text)
-		if got := g.ok("syn_a_w_m_p", ""); got != "False" { // it was told not to send it
-			t.Errorf("permission %q", got)
-		}
-		g.refused("syn_a_w_m", id, "unknown command")
-	})
 }
 
 // One worker's slow handler keeps no other worker waiting.

@@ -36,7 +36,7 @@ func TestRecording_MasterToOurWorker(t *testing.T) {
 				w := newWorldOf(t)
 				master := newFakeMaster(t, w)
 				packages := 0
-				worker := w.settle("w1", func(c *WorkerConfig) { c.Session.Key = goldenKey(t) }, recordedFiles(&packages), Unserved{})
+				worker := w.settle("w1", func(c *WorkerConfig) { c.Session.Key = goldenKey(t) }, recordedFiles(&packages))
 				g := <-master.arrived
 				r := newReplay(t, g, base, false)
 				r.welcome()

@@ -33,7 +33,7 @@ func TestWorker_Connects(t *testing.T) {
 		})
 		w := newWorld(t, nil)
 		began := time.Now()
-		worker := w.settle("w1", nil, work, Unserved{})
+		worker := w.settle("w1", nil, work)
 		synctest.Wait()
 		if !worker.Connected().Equal(began) || ran.Load() != 1 {
 			t.Errorf("connected %v, work ran %d times", worker.Connected(), ran.Load())
