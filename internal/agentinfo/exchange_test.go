@@ -219,7 +219,7 @@ func (e *end) str(t *testing.T, text string) string {
 	return id
 }
 
-func TestMaster_StringsThatAreNone(t *testing.T) {
+func TestHostile_Row19_StringsThatAreNone(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		done := make(chan string, 9)
 		master, worker, _ := connect(t, true, session.Limits{}, newEnd(NewMaster(MasterConfig{}, newSink()).Offer), silent(done))
