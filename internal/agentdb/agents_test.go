@@ -98,23 +98,28 @@ func TestAgents_Writes(t *testing.T) {
 		}, `[{"ip":"10.0.0.1","node_name":"unknown","sync_status":"synced","connection_status":"active","disconnection_time":0,"group_config_status":"not synced","status_code":0}]`, badSync},
 	}
 	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			s := start(t)
-			insert(t, s, 1)
-			var err error
-			for _, c := range tt.calls {
-				err = c(t.Context(), s)
-			}
-			var refused *QueryError
-			if tt.err == "" && err != nil || tt.err != "" && (!errors.As(err, &refused) || refused.Text != tt.err) {
-				t.Errorf("error is %v, want %q", err, tt.err)
-			}
-			if got := timeless(dump(t, s, state, 1)); got != tt.want {
-				t.Errorf("got  %s\nwant %s", got, tt.want)
-			}
-			sameRoster(t, s)
-		})
+		t.Run(tt.name, func(t *testing.T) { checkWrites(t, tt.calls, tt.want, tt.err) })
 	}
+}
+
+// checkWrites makes calls on a store with one agent and looks at what it became,
+// and at the error of the last call.
+func checkWrites(t *testing.T, calls []func(context.Context, *Store) error, want, wantErr string) {
+	t.Helper()
+	s := start(t)
+	insert(t, s, 1)
+	var err error
+	for _, c := range calls {
+		err = c(t.Context(), s)
+	}
+	var refused *QueryError
+	if wantErr == "" && err != nil || wantErr != "" && (!errors.As(err, &refused) || refused.Text != wantErr) {
+		t.Errorf("error is %v, want %q", err, wantErr)
+	}
+	if got := timeless(dump(t, s, state, 1)); got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+	sameRoster(t, s)
 }
 
 func TestUpdateData_Manager(t *testing.T) {

@@ -1,6 +1,7 @@
 package agentdb
 
 import (
+	"context"
 	"flag"
 	"fmt"
 	"maps"
@@ -126,22 +127,8 @@ func TestRoster_IsTheTable(t *testing.T) {
 					}
 				}
 			},
-			"many at once": func(t *rapid.T) {
-				// One transaction of several operations, some of them put off.
-				ids := rapid.SliceOfN(id, 1, 70).Draw(t, "ids")
-				done := make(chan struct{})
-				for _, i := range ids {
-					st, sy := status.Draw(t, "status"), sync.Draw(t, "sync")
-					go func() {
-						_ = s.UpdateKeepalive(ctx, i, st, sy)
-						done <- struct{}{}
-					}()
-				}
-				for range ids {
-					<-done
-				}
-			},
-			"": func(*rapid.T) { sameRoster(t, s) },
+			"many at once": func(t *rapid.T) { manyAtOnce(ctx, t, s, id, status, sync) },
+			"":             func(*rapid.T) { sameRoster(t, s) },
 		})
 		before := s.Close()
 		again := startAt(t, s.o)
@@ -150,6 +137,22 @@ func TestRoster_IsTheTable(t *testing.T) {
 			rt.Fatal(before)
 		}
 	})
+}
+
+// manyAtOnce makes one transaction of several operations, some of them put off.
+func manyAtOnce(ctx context.Context, t *rapid.T, s *Store, id *rapid.Generator[agent.ID], status, sync *rapid.Generator[string]) {
+	ids := rapid.SliceOfN(id, 1, 70).Draw(t, "ids")
+	done := make(chan struct{})
+	for _, i := range ids {
+		st, sy := status.Draw(t, "status"), sync.Draw(t, "sync")
+		go func() {
+			_ = s.UpdateKeepalive(ctx, i, st, sy)
+			done <- struct{}{}
+		}()
+	}
+	for range ids {
+		<-done
+	}
 }
 
 // A roster of many ids in any order keeps them sorted, and its counts right.
