@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"testudo/internal/config"
@@ -90,7 +91,8 @@ func resolveOne(ctx context.Context, text string) (node, error) {
 }
 
 // resolveSocket asks the database itself for its node's name, which the node
-// keeps in the row of agent 0.
+// keeps in the row of agent 0. The configuration of a home around it is the next
+// best.
 func resolveSocket(ctx context.Context, path string) (node, error) {
 	conn, err := nodedb.Dial(ctx, path)
 	if err != nil {
@@ -106,6 +108,10 @@ func resolveSocket(ctx context.Context, path string) (node, error) {
 	n := node{name: path, socket: path}
 	if len(rows) > 0 && rows[0].Name != "" && rows[0].Name != "unknown" {
 		n.name = rows[0].Name
+	} else if home, ok := strings.CutSuffix(path, "/"+nodedb.SocketPath); ok {
+		if cfg, _ := config.Load(config.LoadOptions{Home: home}); cfg.Cluster.Present {
+			n.name = cfg.Cluster.NodeName
+		}
 	}
 	return n, nil
 }
