@@ -24,22 +24,43 @@ type NewAgent struct {
 }
 
 // InsertAgent adds an agent that has never connected. A QueryError says that the
-// id is taken.
+// id is taken; an agent that FollowAgent has added takes over the values instead.
 func (s *Store) InsertAgent(ctx context.Context, a NewAgent) error {
 	return s.write(ctx, true, func(t *tx) error {
-		err := t.exec("INSERT INTO agent (id, name, ip, register_ip, internal_key, date_add, `group`)"+
-			" VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-			int64(a.ID), a.Name, a.IP, a.RegisterIP, a.InternalKey, a.DateAdd, a.Group)
-		if err != nil {
+		if t.isForeseen(a.ID) {
+			return t.enrolForeseen(a)
+		}
+		return t.insertAgent(a)
+	})
+}
+
+// FollowAgent adds an agent because its key is there. On a master enrolment
+// writes the key first and inserts the agent a moment later, which succeeds then.
+func (s *Store) FollowAgent(ctx context.Context, a NewAgent) error {
+	return s.write(ctx, true, func(t *tx) error {
+		if err := t.insertAgent(a); err != nil {
 			return err
 		}
-		t.add(record{
-			id: a.ID, name: a.Name, hasIP: a.IP != nil, ip: orEmpty(a.IP), node: unknownNode, group: orEmpty(a.Group),
-			status: agent.NeverConnected, keepalive: noKeepalive, added: a.DateAdd,
-		})
-		t.touchGroups()
+		if s.o.Master {
+			t.foresee(a.ID, true)
+		}
 		return nil
 	})
+}
+
+func (t *tx) insertAgent(a NewAgent) error {
+	err := t.exec("INSERT INTO agent (id, name, ip, register_ip, internal_key, date_add, `group`)"+
+		" VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+		int64(a.ID), a.Name, a.IP, a.RegisterIP, a.InternalKey, a.DateAdd, a.Group)
+	if err != nil {
+		return err
+	}
+	t.add(record{
+		id: a.ID, name: a.Name, hasIP: a.IP != nil, ip: orEmpty(a.IP), node: unknownNode, group: orEmpty(a.Group),
+		status: agent.NeverConnected, keepalive: noKeepalive, added: a.DateAdd,
+	})
+	t.touchGroups()
+	return nil
 }
 
 // unknownNode is the node of an agent that has not been seen.
@@ -73,6 +94,7 @@ func (s *Store) DeleteAgent(ctx context.Context, id agent.ID) error {
 			return err
 		}
 		t.remove(id)
+		t.foresee(id, false)
 		t.touchGroups()
 		return nil
 	})

@@ -291,8 +291,11 @@ func (s *Store) publish(t *tx) {
 	if t.groups {
 		s.groupsChanged.Add(1)
 	}
+	s.publishForeseen(t)
 	if t.reload {
 		s.reloadAfterWrite()
+		s.infoHint.give()
+		s.groupsHint.give()
 		return
 	}
 	if len(t.changed) == 0 {
@@ -308,5 +311,11 @@ func (s *Store) publish(t *tx) {
 		s.roster.seq++
 		t.records[i].seq = s.roster.seq
 		s.roster.putLocked(&t.records[i])
+		if t.records[i].syncreq {
+			s.infoHint.give()
+		}
+		if t.records[i].regroup {
+			s.groupsHint.give()
+		}
 	}
 }

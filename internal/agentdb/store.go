@@ -81,9 +81,12 @@ type Store struct {
 
 	rowPool sync.Pool // of *[]infoRow, for SetSyncInfo
 
+	infoHint, groupsHint hint
+
 	// For the writer alone.
-	tx     *tx
-	cursor agent.ID // of SyncInfo
+	tx       *tx
+	foreseen foreseen
+	cursor   agent.ID // of SyncInfo
 }
 
 // Open opens the database, and makes it when there is none. A file of a 4.7.5
@@ -101,7 +104,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	s := &Store{
 		o: o, log: o.Log, seed: maphash.MakeSeed(),
 		ops: make(chan *op, queueLength), ended: make(chan struct{}), closing: make(chan struct{}),
-		roster: newRoster(),
+		roster: newRoster(), foreseen: make(foreseen), infoHint: newHint(), groupsHint: newHint(),
 	}
 	s.tx = newTx(s)
 	s.close = sync.OnceValue(s.shutDown)

@@ -20,8 +20,9 @@ type tx struct {
 	records []record
 	lazy    [lazyKinds][]lazyWrite // see touch
 	queries map[lazyKey]string
-	groups  bool // what makes up the global hash has changed
-	reload  bool // anything may have changed
+	follows map[agent.ID]bool // see foresee
+	groups  bool              // what makes up the global hash has changed
+	reload  bool              // anything may have changed
 }
 
 func newTx(s *Store) *tx {
@@ -35,6 +36,7 @@ func (t *tx) reset() {
 	}
 	clear(t.changed)
 	clear(t.records)
+	clear(t.follows)
 	t.records = t.records[:0]
 	t.groups, t.reload = false, false
 	t.resetLazy()

@@ -187,7 +187,8 @@ func (s *Store) commit(ctx context.Context, batch []*op) (rest []*op) {
 	}
 	t := s.tx
 	t.reset()
-	ran := 0
+	ran, began := 0, time.Now()
+	defer func() { s.count(batch[:len(batch)-len(rest)], len(rest), time.Since(began)) }()
 	err := s.db.Load().WriteSync(context.WithoutCancel(ctx), level, func(c *sqlitedb.Conn) (err error) {
 		t.c = c
 		ran, err = t.runAll(batch)
@@ -205,12 +206,27 @@ func (s *Store) commit(ctx context.Context, batch []*op) (rest []*op) {
 		if ran == 0 {
 			ran = len(batch) // the transaction could not even begin
 		}
-		answer(batch[:ran], func(*op) error { return asQuery(err) })
+		for _, o := range batch[:ran] {
+			o.err = asQuery(err)
+		}
+		answer(batch[:ran], func(o *op) error { return o.err })
 		return batch[ran:]
 	}
 	s.publish(t)
 	answer(batch[:ran], func(o *op) error { return o.err })
 	return batch[ran:]
+}
+
+// count tells the metrics of a transaction and of what waits.
+func (s *Store) count(ran []*op, waiting int, took time.Duration) {
+	failed := 0
+	for _, o := range ran {
+		if o.err != nil {
+			failed++
+		}
+	}
+	s.o.Metrics.AgentDBCommit(len(ran)-failed, failed, took.Seconds())
+	s.o.Metrics.AgentDBQueue(waiting + len(s.ops))
 }
 
 // answer tells those callers that still wait.

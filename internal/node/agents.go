@@ -30,9 +30,9 @@ const (
 	databaseSocket = databaseDir + "/wdb"
 )
 
-// early is how soon after a change a Testudo peer hears of it, and the shortest
-// time between two such messages.
-const early = 250 * time.Millisecond
+// early is the shortest time between two messages that tell a Testudo peer of
+// changes, which do not wait for the interval.
+const early = time.Second
 
 // agents are the parts of a node that know agents: its own database with what
 // belongs to it, or a client of the one that the installation has.
@@ -49,6 +49,22 @@ type database interface {
 	agentinfo.Sink
 	agentgroups.Source
 	agentgroups.Sink
+}
+
+// info is the database for agent-info; one of our own says when it has changed.
+func (a *agents) info(db database) agentinfo.Source {
+	if a.store != nil {
+		return reported{a.store}
+	}
+	return db
+}
+
+// groups is the same for agent-groups.
+func (a *agents) groups(db database) agentgroups.Source {
+	if a.store != nil {
+		return grouped{a.store}
+	}
+	return db
 }
 
 // addAgents opens the agent database, or a client of it, and adds its tasks. They
@@ -160,7 +176,7 @@ func (n *Node) masterOfAgents(db database) []cluster.Exchange {
 	own := n.cfg.Intervals.Master
 	groupsOut := agentgroups.NewMaster(agentgroups.MasterConfig{
 		StartDelay: own.AgentGroupStartDelay, Interval: own.SyncAgentGroups, Early: early, Log: n.log,
-	}, db)
+	}, n.agents.groups(db))
 	n.group.Add("groups to workers", groupsOut.Run)
 	return []cluster.Exchange{agentinfo.NewMaster(agentinfo.MasterConfig{Timeout: own.TimeoutAgentInfo}, db), groupsOut}
 }
@@ -171,7 +187,7 @@ func (n *Node) workerOfAgents(db database) []cluster.Exchange {
 	return []cluster.Exchange{
 		agentinfo.NewWorker(agentinfo.WorkerConfig{
 			Node: n.cfg.Cluster.NodeName, Interval: own.SyncAgentInfo, Early: early,
-		}, db),
+		}, n.agents.info(db)),
 		agentgroups.NewWorker(agentgroups.WorkerConfig{
 			Timeout: own.TimeoutAgentGroups, Mismatches: own.AgentGroupsMismatchLimit,
 		}, db),

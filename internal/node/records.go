@@ -11,10 +11,23 @@ import (
 // records shows the agent database as the tasks around it want to see it.
 type records struct{ *agentdb.Store }
 
+// reported is the database as the exchange of agents' state wants it: one that
+// says when something has changed.
+type reported struct{ *agentdb.Store }
+
+// Changed implements agentinfo.Changer.
+func (r reported) Changed() <-chan struct{} { return r.InfoChanged() }
+
+// grouped is the same for the exchange of groups.
+type grouped struct{ *agentdb.Store }
+
+// Changed implements agentgroups.Changer.
+func (g grouped) Changed() <-chan struct{} { return g.GroupsChanged() }
+
 // AddAgent implements reconcile.Agents.
 func (r records) AddAgent(ctx context.Context, key agent.Key, added int64) error {
 	secret := key.Secret.Reveal()
-	return r.InsertAgent(ctx, agentdb.NewAgent{
+	return r.FollowAgent(ctx, agentdb.NewAgent{
 		ID: key.ID, Name: key.Name, DateAdd: added, RegisterIP: &key.Address, InternalKey: &secret,
 	})
 }

@@ -146,7 +146,7 @@ func (r *Reconciler) change(ctx context.Context, ring *keyring, rows map[agent.I
 	}
 	r.started = true
 	now := time.Now()
-	missing, gone := r.missing.due(now, grace, missing), r.extra.due(now, grace, extra)
+	missing, gone := r.missing.due(now, 0, missing), r.extra.due(now, grace, extra)
 	gone = r.release(ring.doubt, gone, len(rows), now)
 	added, addErr := r.insert(ctx, ring, missing)
 	named, nameErr := each(ctx, renamed, func(id agent.ID) error {

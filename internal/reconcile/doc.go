@@ -6,10 +6,9 @@
 // It compares what is with what should be and does what is missing, again and
 // again; what is told about changes only makes it compare sooner.
 //
-// On a worker both follow their files at once: the files come from the master.
-// On a master enrolment writes client.keys and then the database. So there,
-// after the start, an agent is only inserted or deleted when it has been amiss
-// for Grace: what enrolment is about to do is left to it.
+// Rows follow their files at once, with one exception: on a master enrolment
+// takes an agent out of client.keys and then deletes its row. So there, after the
+// start, an agent is only deleted when it has been without a key for Grace.
 //
 // Rows that go are gone with all that belongs to them. A client.keys that looks
 // like an accident (missing, empty, cut off, or without more than half of the

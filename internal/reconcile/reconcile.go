@@ -20,7 +20,8 @@ type Agents interface {
 	// EachAgent calls f with every agent, agent 0 among them.
 	EachAgent(ctx context.Context, f func(id agent.ID, name string)) error
 	// AddAgent inserts the row of a new agent without groups; added is in seconds
-	// of the epoch, 0 when not known. It may be called by many at once.
+	// of the epoch, 0 when not known. It may be called by many at once. Enrolment
+	// may insert the same agent later, which must succeed.
 	AddAgent(ctx context.Context, key agent.Key, added int64) error
 	RenameAgent(ctx context.Context, id agent.ID, name string) error
 	DeleteAgent(ctx context.Context, id agent.ID) error
@@ -43,7 +44,8 @@ type Self interface {
 
 const (
 	defaultEvery = time.Minute
-	// Grace is how long a master's agent must be amiss to be looked after.
+	// Grace is how long an agent of a master must have been without a key to be
+	// deleted.
 	Grace = time.Minute
 	// gather is how long after a hint the files are looked at.
 	gather = 50 * time.Millisecond
