@@ -65,8 +65,13 @@ type ExchangeReport struct {
 	MasterCPU Figure `json:"master_cpu"`
 	WorkerCPU Figure `json:"worker_cpu"` // the worst of all workers
 
-	MasterPeak int64 `json:"master_peak_rss"`
-	WorkerPeak int64 `json:"worker_peak_rss"`
+	// The peak memory from the start until all agents had been reported once, and
+	// of the exchanges measured. The statement that changes all agents, which no
+	// node runs otherwise, leaves its traces in the latter.
+	FirstMasterPeak int64 `json:"first_master_peak_rss"`
+	FirstWorkerPeak int64 `json:"first_worker_peak_rss"`
+	MasterPeak      int64 `json:"master_peak_rss"`
+	WorkerPeak      int64 `json:"worker_peak_rss"`
 }
 
 // RateReport is how a database takes keep-alives.

@@ -18,22 +18,38 @@ import (
 	"testudo/internal/nodedb"
 )
 
-// glance is how often a database is asked whether something has arrived.
-const glance = 10 * time.Millisecond
+const (
+	// glance is how often a database is asked whether the last agent has arrived,
+	glance = 10 * time.Millisecond
+	// longGlance how often all agents are counted, which costs the node something.
+	longGlance = 50 * time.Millisecond
+)
 
 // exchangeSamples are the runs of one exchange.
 type exchangeSamples struct {
 	wall, logged, masterCPU, workerCPU Samples
+	masterPeak, workerPeak             int64
+}
+
+// first starts the nodes, waits until every worker has reported all its agents
+// once and gives the peak memory so far.
+func (b *agentBench) first(ctx context.Context, f *fleet.Fleet) (master, worker int64, err error) {
+	if err := f.Start(ctx, nil); err != nil {
+		return 0, 0, err
+	}
+	b.o.Progress("the workers' first report of all agents")
+	for _, w := range f.Workers() {
+		if err := b.awaitCount(ctx, w, unreported, 0, longGlance); err != nil {
+			return 0, 0, err
+		}
+	}
+	return peaksOf(f)
 }
 
 // info measures agent-info: all agents of one worker, to the master.
 func (b *agentBench) info(ctx context.Context, f *fleet.Fleet) error {
-	if err := f.Start(ctx, nil); err != nil {
-		return err
-	}
-	worker := f.Workers()[0]
-	b.o.Progress("the worker's first report of all agents")
-	if err := b.awaitCount(ctx, worker, unreported, 0); err != nil {
+	firstMaster, firstWorker, err := b.first(ctx, f)
+	if err != nil {
 		return err
 	}
 	last := time.Now().Unix()
@@ -55,10 +71,7 @@ func (b *agentBench) info(ctx context.Context, f *fleet.Fleet) error {
 				return err
 			}
 		}
-		report, err := s.report(f)
-		if err != nil {
-			return err
-		}
+		report := s.report(f, firstMaster, firstWorker)
 		if part == InfoKeepalive {
 			b.report.InfoKeepalive = report
 		} else if b.wants(part) {
@@ -86,23 +99,18 @@ func (b *agentBench) oneInfo(ctx context.Context, f *fleet.Fleet, part string, h
 		if err := b.awaitLast(ctx, f.Master(), fmt.Sprintf("last_keepalive = %d", heard)); err != nil {
 			return err
 		}
-		if err := b.awaitCount(ctx, f.Master(), arrived, b.o.Agents); err != nil {
+		if err := b.awaitCount(ctx, f.Master(), arrived, b.o.Agents, longGlance); err != nil {
 			return err
 		}
-		return b.awaitCount(ctx, worker, unreported, 0)
+		return b.awaitCount(ctx, worker, unreported, 0, longGlance)
 	})
 }
 
 // groups measures agent-groups: all agents, from the master to two workers.
 func (b *agentBench) groups(ctx context.Context, f *fleet.Fleet) error {
-	if err := f.Start(ctx, nil); err != nil {
+	firstMaster, firstWorker, err := b.first(ctx, f)
+	if err != nil {
 		return err
-	}
-	b.o.Progress("the workers' first report of all agents")
-	for _, w := range f.Workers() {
-		if err := b.awaitCount(ctx, w, unreported, 0); err != nil {
-			return err
-		}
 	}
 	var s exchangeSamples
 	for run := range b.o.Runs {
@@ -111,9 +119,8 @@ func (b *agentBench) groups(ctx context.Context, f *fleet.Fleet) error {
 			return err
 		}
 	}
-	var err error
-	b.report.Groups, err = s.report(f)
-	return err
+	b.report.Groups = s.report(f, firstMaster, firstWorker)
+	return nil
 }
 
 // oneGroups gives every agent the group after the one it has.
@@ -138,13 +145,13 @@ func (b *agentBench) oneGroups(ctx context.Context, f *fleet.Fleet, shift int, s
 				if err := b.awaitLast(both, w, `"group" = `+group); err != nil {
 					return err
 				}
-				return b.awaitCount(both, w, `SELECT count(*) AS n FROM agent WHERE id > 0 AND "group" = `+group, b.o.Agents)
+				return b.awaitCount(both, w, `SELECT count(*) AS n FROM agent WHERE id > 0 AND "group" = `+group, b.o.Agents, longGlance)
 			})
 		}
 		if err := g.Wait(); err != nil {
 			return err
 		}
-		return b.awaitCount(ctx, master, "SELECT count(*) AS n FROM agent WHERE id > 0 AND group_sync_status = 'syncreq'", 0)
+		return b.awaitCount(ctx, master, "SELECT count(*) AS n FROM agent WHERE id > 0 AND group_sync_status = 'syncreq'", 0, longGlance)
 	})
 }
 
@@ -167,6 +174,11 @@ func (b *agentBench) exchange(f *fleet.Fleet, s *exchangeSamples, logs []*fleet.
 	if err := eachUsage(f, func(n *fleet.Node, u fleet.Usage) { before[n.Name] = u.CPU }); err != nil {
 		return err
 	}
+	for _, n := range f.Nodes() {
+		if err := n.ResetPeak(); err != nil && !errors.Is(err, errors.ErrUnsupported) {
+			return err
+		}
+	}
 	if err := wait(); err != nil {
 		return err
 	}
@@ -175,8 +187,10 @@ func (b *agentBench) exchange(f *fleet.Fleet, s *exchangeSamples, logs []*fleet.
 	err := eachUsage(f, func(n *fleet.Node, u fleet.Usage) {
 		if n.Role == "master" {
 			s.masterCPU.Add(u.CPU - before[n.Name])
+			s.masterPeak = max(s.masterPeak, u.PeakRSS)
 		} else {
 			worst = max(worst, u.CPU-before[n.Name])
+			s.workerPeak = max(s.workerPeak, u.PeakRSS)
 		}
 	})
 	s.workerCPU.Add(worst)
@@ -222,12 +236,11 @@ func finishedIn(path string, offset int64, tag string) (sum time.Duration, err e
 	return sum, lines.Err()
 }
 
-func (s *exchangeSamples) report(f *fleet.Fleet) (*ExchangeReport, error) {
-	master, worker, err := peaksOf(f)
+func (s *exchangeSamples) report(f *fleet.Fleet, firstMaster, firstWorker int64) *ExchangeReport {
 	return &ExchangeReport{
 		Workers: len(f.Workers()), Wall: figure(s.wall), Logged: figure(s.logged), MasterCPU: figure(s.masterCPU), WorkerCPU: figure(s.workerCPU),
-		MasterPeak: master, WorkerPeak: worker,
-	}, err
+		FirstMasterPeak: firstMaster, FirstWorkerPeak: firstWorker, MasterPeak: s.masterPeak, WorkerPeak: s.workerPeak,
+	}
 }
 
 // command sends one command to a node's database.
@@ -247,14 +260,14 @@ func (b *agentBench) sql(ctx context.Context, n *fleet.Node, statement string) e
 // awaitLast waits until something is so of the agent with the highest id, which
 // is cheap to ask and comes last.
 func (b *agentBench) awaitLast(ctx context.Context, n *fleet.Node, condition string) error {
-	return b.awaitCount(ctx, n, fmt.Sprintf("SELECT count(*) AS n FROM agent WHERE id = %d AND %s", b.o.Agents, condition), 1)
+	return b.awaitCount(ctx, n, fmt.Sprintf("SELECT count(*) AS n FROM agent WHERE id = %d AND %s", b.o.Agents, condition), 1, glance)
 }
 
 // exchangeTime bounds the wait for one exchange.
 const exchangeTime = 5 * time.Minute
 
 // awaitCount waits until a statement gives a number.
-func (b *agentBench) awaitCount(ctx context.Context, n *fleet.Node, statement string, want int) error {
+func (b *agentBench) awaitCount(ctx context.Context, n *fleet.Node, statement string, want int, every time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, exchangeTime)
 	defer cancel()
 	conn, err := nodedb.DialHome(ctx, n.Home)
@@ -262,7 +275,7 @@ func (b *agentBench) awaitCount(ctx context.Context, n *fleet.Node, statement st
 		return err
 	}
 	defer conn.Close()
-	turn := time.NewTicker(glance)
+	turn := time.NewTicker(every)
 	defer turn.Stop()
 	for {
 		rows, err := nodedb.Query[struct{ N int }](ctx, conn, statement)

@@ -47,8 +47,10 @@ func (e *ExchangeReport) table(title string) string {
 		figureRow("the exchange, as the nodes log it", e.Logged, "s"),
 		figureRow("CPU of the master", e.MasterCPU, "s"),
 		figureRow("CPU of a worker", e.WorkerCPU, "s"),
-		{"peak memory of the master", screen.Size(e.MasterPeak), "", ""},
-		{"peak memory of a worker", screen.Size(e.WorkerPeak), "", ""},
+		{"peak memory of the master, start and first report", screen.Size(e.FirstMasterPeak), "", ""},
+		{"peak memory of a worker, start and first report", screen.Size(e.FirstWorkerPeak), "", ""},
+		{"peak memory of the master, exchanges", screen.Size(e.MasterPeak), "", ""},
+		{"peak memory of a worker, exchanges", screen.Size(e.WorkerPeak), "", ""},
 	}, 0)
 }
 
