@@ -21,13 +21,14 @@ const key = "0123456789abcdefGHIJKLMNOPQRSTUV"
 type plan struct {
 	master  maker
 	workers []maker
+	keeping keeping // of the agent databases; usually each node has its maker's
 }
 
 // The four ways in which two makers meet.
 var (
-	oursUnderTheirs = plan{theirs, []maker{ours}}
-	theirsUnderOurs = plan{ours, []maker{theirs}}
-	mixedUnder      = func(m maker) plan { return plan{m, []maker{ours, theirs}} }
+	oursUnderTheirs = plan{master: theirs, workers: []maker{ours}}
+	theirsUnderOurs = plan{master: ours, workers: []maker{theirs}}
+	mixedUnder      = func(m maker) plan { return plan{master: m, workers: []maker{ours, theirs}} }
 )
 
 func (p plan) String() string {
@@ -35,7 +36,11 @@ func (p plan) String() string {
 	for _, w := range p.workers {
 		names = append(names, string(w)+" worker")
 	}
-	return strings.Join(names, " and ") + " under " + string(p.master) + " master"
+	text := strings.Join(names, " and ") + " under " + string(p.master) + " master"
+	if p.keeping != "" {
+		text += ", " + string(p.keeping)
+	}
+	return text
 }
 
 // each runs a test for some plans.
@@ -58,6 +63,7 @@ type cluster struct {
 	dir       string
 	port      int
 	settings  map[string]string // of cluster.json, by path
+	keeping   keeping
 	master    *node
 	workers   []*node
 	made      []*node // all of them, to be removed
@@ -67,14 +73,15 @@ type cluster struct {
 // quick are the settings of all nodes: seconds instead of minutes.
 func quick() map[string]string {
 	return map[string]string{
-		"intervals.worker.sync_integrity":             "1",
-		"intervals.worker.sync_agent_info":            "2",
-		"intervals.worker.keep_alive":                 "2",
-		"intervals.worker.connection_retry":           "1",
-		"intervals.master.recalculate_integrity":      "1",
-		"intervals.master.sync_agent_groups":          "2",
-		"intervals.master.agent_group_start_delay":    "2",
-		"intervals.master.check_worker_lastkeepalive": "2",
+		"intervals.worker.sync_integrity":              "1",
+		"intervals.worker.sync_agent_info":             "2",
+		"intervals.worker.keep_alive":                  "2",
+		"intervals.worker.connection_retry":            "1",
+		"intervals.worker.agent_groups_mismatch_limit": "2",
+		"intervals.master.recalculate_integrity":       "1",
+		"intervals.master.sync_agent_groups":           "2",
+		"intervals.master.agent_group_start_delay":     "2",
+		"intervals.master.check_worker_lastkeepalive":  "2",
 	}
 }
 
@@ -91,7 +98,7 @@ func newCluster(t *testing.T, p plan, change ...func(settings map[string]string)
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &cluster{t: t, reference: needReference(t), program: executable, dir: dir, port: freePort(t), settings: quick()}
+	c := &cluster{t: t, reference: needReference(t), program: executable, dir: dir, port: freePort(t), settings: quick(), keeping: p.keeping}
 	t.Cleanup(c.close)
 	for _, f := range change {
 		f(c.settings)
@@ -119,12 +126,15 @@ func (c *cluster) addWorkerIn(dir string, m maker, name string) *node {
 
 func (c *cluster) add(m maker, role, name, dir string) *node {
 	c.t.Helper()
-	n := &node{maker: m, role: role, name: name, home: filepath.Join(c.dir, dir), cluster: c}
+	n := &node{maker: m, role: role, name: name, home: filepath.Join(c.dir, dir), keeping: c.keeping, cluster: c}
 	c.made = append(c.made, n)
 	var err error
-	if m == ours {
+	switch {
+	case n.isExternal():
+		err = c.makeExternal(n)
+	case m == ours:
 		err = c.makeOurs(n)
-	} else {
+	default:
 		err = c.makeTheirs(n)
 	}
 	if err != nil {
@@ -141,13 +151,29 @@ func (c *cluster) makeOurs(n *node) error {
 	return os.WriteFile(filepath.Join(n.home, "etc/cluster.json"), c.clusterJSON(), 0o640)
 }
 
+// makeExternal makes a home of theirs for a node of ours. The master is told by a
+// setting to leave the database to the daemon there, the worker by its name.
+func (c *cluster) makeExternal(n *node) error {
+	if err := c.makeTheirs(n); err != nil {
+		return err
+	}
+	settings := "metrics:\n  address: \"\"\n"
+	if n.role == master {
+		settings += "services:\n  agentdb: external\n"
+	}
+	if err := os.WriteFile(filepath.Join(n.home, "etc/testudo.yaml"), []byte(settings), 0o640); err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(n.home, "etc/cluster.json"), c.clusterJSON(), 0o640)
+}
+
 func (c *cluster) makeTheirs(n *node) error {
 	cmd := exec.Command(filepath.Join(c.reference, "mkhome"), n.home, n.role, n.name, key, fmt.Sprint(c.port), "127.0.0.1", "wazuh")
 	settings := make([]string, 0, len(c.settings))
 	for path, value := range c.settings {
 		settings = append(settings, path+"="+value)
 	}
-	cmd.Env = append(os.Environ(), "REFERENCE_SET="+strings.Join(settings, " "))
+	cmd.Env = append(n.environment(), "REFERENCE_SET="+strings.Join(settings, " "))
 	if output, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("mkhome: %w: %s", err, output)
 	}
@@ -206,6 +232,7 @@ func (c *cluster) startMaster() {
 func (c *cluster) close() {
 	for _, n := range slices.Backward(c.made) {
 		n.stop()
+		n.stopDatabase()
 		if c.t.Failed() {
 			c.t.Log(n.tail())
 		}

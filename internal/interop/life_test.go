@@ -4,7 +4,7 @@ import "testing"
 
 const (
 	keepAlives = `INFO: \[Worker [^\]]+\] \[Keep Alive\] Successful response from master: keepalive`
-	groupsSent = `INFO: \[Worker w1\] \[Agent-groups send\] Finished in \d+\.\d{3}s\. Updated 0 chunks\.`
+	groupsSent = `INFO: \[Worker w1\] \[Agent-groups send\] Finished in \d+\.\d{3}s\. Updated 1 chunks\.`
 )
 
 // Nodes that have nothing to do stay together, quietly: keep-alives, agents'
@@ -25,7 +25,7 @@ func TestLongLife(t *testing.T) {
 			}
 		}
 		if c.master.maker == theirs {
-			c.master.waitFor(2, groupsSent) // to our worker, which stores none
+			c.master.waitFor(2, groupsSent) // the checksum, to our worker
 		}
 		c.master.write(rules, "<group name=\"late\"/>\n")
 		c.verify()

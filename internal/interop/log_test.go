@@ -60,9 +60,11 @@ func (n *node) tail() string {
 }
 
 var (
-	logLine   = regexp.MustCompile(`^\d{4}/\d\d/\d\d \d\d:\d\d:\d\d ([A-Z]+2?): `)
-	fatal     = regexp.MustCompile(`panic:|goroutine \d|DATA RACE`)
-	unhandled = regexp.MustCompile(`^Unhandled exception|never retrieved`)
+	logLine = regexp.MustCompile(`^\d{4}/\d\d/\d\d \d\d:\d\d:\d\d ([A-Z]+2?): `)
+	fatal   = regexp.MustCompile(`panic:|goroutine \d|DATA RACE`)
+	// What a real database daemon complains of.
+	databaseTrouble = regexp.MustCompile(`(ERROR|WARNING|CRITICAL): `)
+	unhandled       = regexp.MustCompile(`^Unhandled exception|never retrieved`)
 )
 
 // unexplained gives the lines that need an explanation and have none: those at
@@ -71,7 +73,10 @@ var (
 func (n *node) unexplained(known []explanation) []string {
 	var bad []string
 	explained := false // the last log line
-	for _, line := range n.lines() {
+	for i, line := range n.lines() {
+		if n.leaving > 0 && i == n.leaving {
+			known = append(slices.Clone(known), parting()...)
+		}
 		level := logLine.FindStringSubmatch(line)
 		switch {
 		case level == nil && (explained || strings.TrimSpace(line) == ""):
@@ -86,7 +91,15 @@ func (n *node) unexplained(known []explanation) []string {
 			}
 		}
 	}
-	return append(bad, n.crashes(known)...)
+	return append(append(bad, n.crashes(known)...), n.databaseComplaints(known)...)
+}
+
+// parting explains the lines of a master whose workers are being ended.
+func parting() []explanation {
+	return []explanation{{
+		"our master", `Error during connection with '[^']+': (connection reset by peer|broken pipe)\.$`,
+		"a real worker that is ended leaves unread what has just been sent to it",
+	}}
 }
 
 // crashes gives the lines of the output, outside the log, that tell of one. A

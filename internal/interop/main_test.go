@@ -8,11 +8,15 @@ import (
 	"testudo/internal/cli"
 )
 
-// program is the name under which this test binary is a node of ours.
-const program = "testudo"
+// The names under which this test binary is a node of ours: its own, and that of
+// the program that it takes the place of.
+const (
+	program  = "testudo"
+	replaced = "wazuh-clusterd"
+)
 
 func TestMain(m *testing.M) {
-	if filepath.Base(os.Args[0]) == program {
+	if name := filepath.Base(os.Args[0]); name == program || name == replaced {
 		os.Exit(cli.Main(os.Args, cli.Streams{Out: os.Stdout, Err: os.Stderr}))
 	}
 	os.Exit(m.Run())

@@ -35,8 +35,12 @@ type node struct {
 	role    string
 	name    string
 	home    string
+	keeping keeping
 	cluster *cluster
-	process *process
+
+	process  *process
+	leaving  int       // how long the log was when the test began to end the nodes; 0 before
+	database *database // nil where the node itself, or its program, sees to it
 }
 
 // process is one run of a node.
@@ -58,6 +62,7 @@ func (n *node) start() {
 	if n.process != nil {
 		t.Fatalf("%s runs already", n)
 	}
+	n.startDatabase()
 	output, err := os.OpenFile(n.outputPath(), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
 	if err != nil {
 		t.Fatal(err)
@@ -77,12 +82,28 @@ func (n *node) start() {
 
 func (n *node) command() *exec.Cmd {
 	if n.maker == theirs {
-		return exec.Command(filepath.Join(n.cluster.reference, "run"), n.home, "-d")
+		cmd := exec.Command(filepath.Join(n.cluster.reference, "run"), n.home, "-d")
+		cmd.Env = n.environment()
+		return cmd
+	}
+	if n.isExternal() && n.role == worker {
+		cmd := exec.Command(n.cluster.program, "-f", "-r", "-d")
+		cmd.Args[0] = replaced
+		cmd.Env = append(os.Environ(), "TESTUDO_HOME="+n.home, "NOTIFY_SOCKET=")
+		return cmd
 	}
 	cmd := exec.Command(n.cluster.program, "node", "--home", n.home, "-r", "-q", "-d")
 	cmd.Args[0] = program
 	cmd.Env = append(os.Environ(), "TESTUDO_HOME=", "NOTIFY_SOCKET=")
 	return cmd
+}
+
+// environment is that of what the reference runs for a home.
+func (n *node) environment() []string {
+	if n.isServed() {
+		return append(os.Environ(), "REFERENCE_WDB=no")
+	}
+	return os.Environ()
 }
 
 func (n *node) outputPath() string { return n.home + ".out" }
@@ -130,12 +151,16 @@ func (n *node) write(path, content string) {
 	}
 }
 
-// remove deletes a file or directory of the node's home.
+// remove deletes a file or directory of the node's home. Our master may write the
+// merged file of a group while its directory goes.
 func (n *node) remove(path string) {
 	n.cluster.t.Helper()
-	if err := os.RemoveAll(filepath.Join(n.home, path)); err != nil {
-		n.cluster.t.Fatal(err)
-	}
+	wait(n.cluster.t, patience, func() string {
+		if err := os.RemoveAll(filepath.Join(n.home, path)); err != nil {
+			return err.Error()
+		}
+		return ""
+	})
 }
 
 // read gives a file of the node's home, or what is wrong with it.

@@ -118,6 +118,7 @@ func (c *cluster) waitInStep() {
 func (c *cluster) verify() {
 	c.t.Helper()
 	c.waitInStep()
+	c.master.leaving = len(c.master.lines())
 	for _, w := range c.workers {
 		w.stop()
 	}
