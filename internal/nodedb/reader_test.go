@@ -218,8 +218,11 @@ func TestReader_Counts(t *testing.T) {
 // Our own verbs: pages go on behind the last agent of the one before.
 func TestReader_Verbs(t *testing.T) {
 	dir := home(t, 0)
+	var mu sync.Mutex
 	var asked []string
 	serve(t, dir, func(request string) string {
+		mu.Lock()
+		defer mu.Unlock()
 		asked = append(asked, request)
 		switch {
 		case request == "global count-agents":
@@ -234,6 +237,8 @@ func TestReader_Verbs(t *testing.T) {
 	if diff := cmp.Diff([]string{"001", "002", "003"}, ids); diff != "" || total != 3 || origin != nodedb.Served {
 		t.Errorf("total %d from %s\n%s", total, origin, diff)
 	}
+	mu.Lock()
+	defer mu.Unlock()
 	want := []string{
 		`global list-agents {"group":"web","after":0,"limit":1000}`, `global list-agents {"group":"web","after":2,"limit":1000}`,
 	}
