@@ -52,8 +52,8 @@ type Builder struct {
 	cfg  Config
 	log  *slog.Logger
 	seed seed
-	// settled is the constant of that name; a benchmark cannot wait that long.
-	settled time.Duration
+	// These are the constants of that name; tests cannot wait that long.
+	settled, shrinkWait time.Duration
 
 	mu       sync.Mutex // held while the directories are looked at
 	trees    map[string]*tree
@@ -73,7 +73,7 @@ func NewBuilder(cfg Config) *Builder {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
 	return &Builder{
-		cfg: cfg, log: cfg.Log, seed: seed{maphash.MakeSeed()}, settled: settled,
+		cfg: cfg, log: cfg.Log, seed: seed{maphash.MakeSeed()}, settled: settled, shrinkWait: shrinkWait,
 		trees: map[string]*tree{}, outputs: map[string]*output{}, unneeded: map[string]time.Time{},
 	}
 }
@@ -106,11 +106,14 @@ func (b *Builder) Run(ctx context.Context) error {
 			}
 		case <-timer.C:
 			start := time.Now()
-			b.round(ctx)
+			next := b.cfg.Reload
+			if b.round(ctx) {
+				next = min(next, b.shrinkWait)
+			}
 			end := time.Now()
 			rest = end.Add(9 * end.Sub(start))
-			due = end.Add(b.cfg.Reload)
-			timer.Reset(b.cfg.Reload)
+			due = end.Add(next)
+			timer.Reset(next)
 		}
 	}
 }
@@ -122,11 +125,12 @@ func later(a, b time.Time) time.Time {
 	return a
 }
 
-// round is one Scan, with its outcome told.
-func (b *Builder) round(ctx context.Context) {
+// round is one Scan, with its outcome told. again says that the next should come
+// soon.
+func (b *Builder) round(ctx context.Context) (again bool) {
 	result, err := b.Scan(ctx)
 	if ctx.Err() != nil {
-		return
+		return false
 	}
 	if result.Written > 0 || result.Removed > 0 {
 		b.log.Info("Group files merged.", slog.Int("groups", result.Groups), slog.Int("multigroups", result.Multigroups),
@@ -137,10 +141,11 @@ func (b *Builder) round(ctx context.Context) {
 		b.cfg.Health.Raise(condition, health.Warning,
 			fmt.Sprintf("The files of some groups cannot be merged, their agents keep the old ones: %.300s.", err),
 			"Look at the files that the log names; the next look comes by itself.")
-		return
+		return result.waiting
 	}
 	b.failing.Recovered(b.log, "Group files merged again.")
 	b.cfg.Health.Clear(condition)
+	return result.waiting
 }
 
 // Result says what one Scan found and did.
@@ -148,6 +153,8 @@ type Result struct {
 	Groups, Multigroups int // that there are
 	Written             int // files merged.mg
 	Removed             int // directories of multigroups
+
+	waiting bool // something is left alone for a moment
 }
 
 // Scan looks at everything once and makes what is not as it should be. The
@@ -204,9 +211,14 @@ func (s *scan) groups(ctx context.Context) error {
 		}
 		t, err := readTree(s.shared, name, s.trees[name], s.seed, s.now.Add(-s.settled))
 		if err == nil {
+			_, absent := s.shared.Lstat(name + "/" + mergedName)
 			trees[name] = t
+			if s.waits(t, s.trees[name], absent == nil) {
+				continue
+			}
 			err = s.make(sharedDir+"/"+name+"/"+mergedName, s.seed.of(s.arKey(), t.digest),
 				func() *plan { return planOf(name, t, s.ar) })
+			t.merged = err == nil
 		}
 		if err != nil {
 			s.fail("group "+name, err)

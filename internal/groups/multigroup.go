@@ -111,7 +111,7 @@ func (s *scan) makeMultiDir() error {
 }
 
 // multigroup makes the file of one combination. While the directory of one of
-// its groups is missing, a file that is there stays as it is: the group's
+// its groups is missing, or files are going from it, a file that is there stays as it is: the group's
 // agents will soon have another combination.
 func (s *scan) multigroup(m multigroup) error {
 	dir := multiDir + "/" + m.hash
@@ -119,7 +119,7 @@ func (s *scan) multigroup(m multigroup) error {
 	key, whole := s.arKey(), true
 	for _, group := range m.names {
 		t := s.trees[group]
-		if t == nil {
+		if t == nil || s.now.Before(t.until) {
 			whole = false
 			continue
 		}

@@ -56,6 +56,9 @@ type file struct {
 type tree struct {
 	files  []file
 	digest uint64 // of its files
+
+	merged bool      // its merged.mg was there
+	until  time.Time // nothing is written before, see waits
 }
 
 // seed makes the digests of one process comparable.

@@ -49,6 +49,7 @@ func newWorld(t testing.TB) *world {
 	t.Cleanup(func() { root.Close() })
 	w.root = root
 	w.Builder = NewBuilder(Config{Home: root, Source: w.source, Owner: ours, Log: slog.New(slog.DiscardHandler), Health: w.board})
+	w.shrinkWait = 0
 	return w
 }
 
