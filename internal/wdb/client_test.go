@@ -313,7 +313,7 @@ func TestExternal_Groups(t *testing.T) {
 		case strings.Contains(request, `"last_id": 4`):
 			return `ok [{"data":[{"id":9,"groups":["b"]}]}]`
 		case strings.Contains(request, "sql"):
-			return `ok [{"id_agent":1,"name":"default"},{"id_agent":1,"name":"web"},{"id_agent":3,"name":"db"}]`
+			return `ok [{"id":1,"name":"default"},{"id":1,"name":"web"},{"id":2},{"id":3,"name":"db"}]`
 		}
 		return "ok " + hash
 	})
@@ -326,8 +326,8 @@ func TestExternal_Groups(t *testing.T) {
 	if err != nil || !ok || got != "2196d34b90177314d288df2ea5be4822b7dd8c67" {
 		t.Errorf("%q, %v, %v", got, ok, err)
 	}
-	of, err := e.GroupsOf(t.Context(), []agent.ID{1, 2, 3})
-	if diff := cmp.Diff(map[agent.ID][]string{1: {"default", "web"}, 3: {"db"}}, of); err != nil || diff != "" {
+	of, err := e.GroupsOf(t.Context(), []agent.ID{1, 2, 3, 4}) // 2 has none, 4 is unknown
+	if diff := cmp.Diff(map[agent.ID][]string{1: {"default", "web"}, 2: nil, 3: {"db"}}, of); err != nil || diff != "" {
 		t.Errorf("%v, %s", err, diff)
 	}
 	// Pages that have a hash alone do not pile up.

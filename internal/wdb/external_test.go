@@ -69,7 +69,7 @@ func checkExternal(t *testing.T, e *External) {
 	if diff := cmp.Diff([]string{"default", "web"}, names); diff != "" {
 		t.Error(diff)
 	}
-	if diff := cmp.Diff(map[agent.ID][]string{1: {"default", "web"}, 2: {"web"}}, groups); diff != "" {
+	if diff := cmp.Diff(map[agent.ID][]string{1: {"default", "web"}, 2: {"web"}, 3: nil}, groups); diff != "" {
 		t.Error(diff)
 	}
 	if diff := cmp.Diff(map[string]map[agent.Status]int{"unknown": {agent.Active: 1, agent.NeverConnected: agents - 2}}, counts); diff != "" {

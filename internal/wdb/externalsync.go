@@ -174,8 +174,7 @@ func (e *External) GroupsHash(ctx context.Context) (hash string, ok bool, err er
 	return *rows[len(rows)-1].Hash, true, nil
 }
 
-// GroupsOf returns the groups of agents by priority. Agents without groups are
-// absent.
+// GroupsOf returns the groups, by priority, of those of the agents that exist.
 func (e *External) GroupsOf(ctx context.Context, ids []agent.ID) (map[agent.ID][]string, error) {
 	const most = 100 // agents in one request
 	out := make(map[agent.ID][]string, len(ids))
@@ -194,10 +193,10 @@ func (e *External) groupsOf(ctx context.Context, ids []agent.ID, out map[agent.I
 		list[i] = fmt.Sprint(int64(id))
 	}
 	rows, err := rowsOf[struct {
-		ID   agent.ID `json:"id_agent"`
-		Name string   `json:"name"`
-	}](ctx, e, "global sql SELECT b.id_agent AS id_agent, g.name AS name FROM belongs b JOIN `group` g ON g.id = b.id_group "+
-		"WHERE b.id_agent IN ("+strings.Join(list, ",")+") ORDER BY b.id_agent, b.priority")
+		ID   agent.ID `json:"id"`
+		Name *string  `json:"name"` // absent when the agent has none
+	}](ctx, e, "global sql SELECT a.id AS id, g.name AS name FROM agent a LEFT JOIN belongs b ON b.id_agent = a.id "+
+		"LEFT JOIN `group` g ON g.id = b.id_group WHERE a.id IN ("+strings.Join(list, ",")+") ORDER BY a.id, b.priority")
 	if errors.Is(err, fault.New(fault.DatabaseTooLarge, nil)) && len(ids) > 1 {
 		half := len(ids) / 2
 		if err := e.groupsOf(ctx, ids[:half], out); err != nil {
@@ -209,7 +208,11 @@ func (e *External) groupsOf(ctx context.Context, ids []agent.ID, out map[agent.I
 		return err
 	}
 	for _, r := range rows {
-		out[r.ID] = append(out[r.ID], r.Name)
+		names := out[r.ID]
+		if r.Name != nil {
+			names = append(names, *r.Name)
+		}
+		out[r.ID] = names
 	}
 	return nil
 }
