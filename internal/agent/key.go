@@ -99,9 +99,10 @@ func ReadKeys(r io.Reader, limits KeyLimits) (keys []Key, bad []LineError, err e
 	limits = limits.withDefaults()
 	b := bufio.NewReaderSize(r, limits.Line+2)
 	for number := 1; ; number++ {
-		line, tooLong, end := readLine(b)
-		if end != nil && !errors.Is(end, io.EOF) {
-			return keys, bad, end
+		line, tooLong, readErr := readLine(b)
+		last := errors.Is(readErr, io.EOF)
+		if readErr != nil && !last {
+			return keys, bad, readErr
 		}
 		key, counts, wrong := Key{}, false, ErrKeyLineLong
 		if !tooLong {
@@ -115,7 +116,7 @@ func ReadKeys(r io.Reader, limits KeyLimits) (keys []Key, bad []LineError, err e
 		case wrong == nil && counts:
 			keys = append(keys, key)
 		}
-		if end != nil {
+		if last {
 			return keys, bad, nil
 		}
 	}

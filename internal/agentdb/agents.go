@@ -34,10 +34,14 @@ func (s *Store) InsertAgent(ctx context.Context, a NewAgent) error {
 	})
 }
 
-// FollowAgent adds an agent because its key is there. On a master enrolment
-// writes the key first and inserts the agent a moment later, which succeeds then.
+// FollowAgent adds an agent, unless it is there, because its key is. On a master
+// enrolment writes the key first and inserts the agent a moment later, which
+// succeeds then.
 func (s *Store) FollowAgent(ctx context.Context, a NewAgent) error {
 	return s.write(ctx, true, func(t *tx) error {
+		if _, there := t.get(a.ID); there {
+			return nil
+		}
 		if err := t.insertAgent(a); err != nil {
 			return err
 		}

@@ -34,7 +34,10 @@ func TestInsertAgent_WhatFollowedItsKey(t *testing.T) {
 	if got := dump(t, s, "SELECT id, name, register_ip, internal_key, date_add, connection_status FROM agent WHERE id = 1"); got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
-	add(follow, a, true)
+	add(follow, NewAgent{ID: 1, Name: "late"}, false) // it is there, and stays as it is
+	if got := dump(t, s, "SELECT name FROM agent WHERE id = 1"); got != `[{"name":"web-01"}]` {
+		t.Errorf("who follows too late made it %s", got)
+	}
 
 	add(follow, NewAgent{ID: 2, Name: "db"}, false)
 	if err := s.DeleteAgent(t.Context(), 2); err != nil {

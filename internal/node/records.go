@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"testudo/internal/agent"
 	"testudo/internal/agentdb"
@@ -30,6 +31,19 @@ func (r records) AddAgent(ctx context.Context, key agent.Key, added int64) error
 	return r.FollowAgent(ctx, agentdb.NewAgent{
 		ID: key.ID, Name: key.Name, DateAdd: added, RegisterIP: &key.Address, InternalKey: &secret,
 	})
+}
+
+// InsertGroup implements reconcile.Groups. Who made the directory may have
+// inserted the group, too.
+func (r records) InsertGroup(ctx context.Context, name string) error {
+	err := r.Store.InsertGroup(ctx, name)
+	if err == nil {
+		return nil
+	}
+	if names, listErr := r.GroupNames(ctx); listErr == nil && slices.Contains(names, name) {
+		return nil
+	}
+	return err
 }
 
 // UpdateSelf implements reconcile.Self.
