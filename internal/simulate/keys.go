@@ -96,26 +96,35 @@ func agentConf(group string) []byte {
 	return fmt.Appendf(nil, "%s\n<agent_config>\n  <labels>\n    <label key=\"simulated.group\">%s</label>\n  </labels>\n</agent_config>\n", groupMark, group)
 }
 
-// makeGroup makes the directory of a group, owned as etc/shared is.
-func makeGroup(root *os.Root, group string) error {
-	dir := filepath.Join(sharedPath, group)
-	if _, err := root.Lstat(filepath.Join(dir, "agent.conf")); err == nil {
+// makeGroup makes the directory of a group, owned as etc/shared is. It appears
+// whole: a node that watches must be able to look into it at once.
+func makeGroup(root *os.Root, group string) (err error) {
+	dir, fresh := filepath.Join(sharedPath, group), filepath.Join(filepath.Dir(sharedPath), "."+group)
+	if _, err := root.Lstat(dir); err == nil {
 		return nil
 	}
-	if err := root.MkdirAll(dir, 0o770); err != nil {
-		return fmt.Errorf("make group %s: %w", group, err)
+	defer func() {
+		if err != nil {
+			err = errors.Join(fmt.Errorf("make group %s: %w", group, err), root.RemoveAll(fresh))
+		}
+	}()
+	if err := root.RemoveAll(fresh); err != nil { // of a run that was cut off
+		return err
+	}
+	if err := root.Mkdir(fresh, 0o770); err != nil {
+		return err
 	}
 	uid, gid := ownerOf(root, sharedPath)
 	if uid >= 0 {
-		if err := root.Chown(dir, uid, gid); err != nil {
-			return fmt.Errorf("make group %s: %w", group, err)
+		if err := root.Chown(fresh, uid, gid); err != nil {
+			return err
 		}
 	}
-	err := atomicfile.Write(root, filepath.Join(dir, "agent.conf"), agentConf(group), atomicfile.Options{Mode: 0o660, UID: uid, GID: gid})
+	err = atomicfile.Write(root, filepath.Join(fresh, "agent.conf"), agentConf(group), atomicfile.Options{Mode: 0o660, UID: uid, GID: gid})
 	if err != nil {
-		return fmt.Errorf("make group %s: %w", group, err)
+		return err
 	}
-	return nil
+	return root.Rename(fresh, dir)
 }
 
 // groupsOf are the directories in a home that are called like simulated groups.
