@@ -3,6 +3,7 @@ package interop
 import (
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -64,11 +65,10 @@ func number(v any) int {
 func (k *crowd) waitAlike() {
 	k.c.t.Helper()
 	wait(k.c.t, patience, func() string {
+		began := time.Now()
 		why := k.differ()
-		if why != "" { // looking takes its time, and time from the nodes
-			for range 5 {
-				pause()
-			}
+		if why != "" {
+			<-time.After(2 * time.Since(began)) // looking takes time from the nodes
 			for _, n := range k.c.nodes() {
 				why += n.tail()
 			}

@@ -43,8 +43,16 @@ func (p plan) String() string {
 	return text
 }
 
-// each runs a test for some plans.
+// each runs a test for some plans, beside other tests.
 func each(t *testing.T, test func(t *testing.T, p plan), plans ...plan) {
+	t.Helper()
+	needReference(t)
+	t.Parallel()
+	eachAlone(t, test, plans...)
+}
+
+// eachAlone is each for what needs a machine that has time: no other tests run.
+func eachAlone(t *testing.T, test func(t *testing.T, p plan), plans ...plan) {
 	t.Helper()
 	needReference(t)
 	for _, p := range plans {

@@ -20,14 +20,17 @@ type crowd struct {
 // groupNames are the groups of all clusters here.
 func groupNames() []string { return []string{"default", "web", "db_1", "Paris.2"} }
 
-// newCrowd gives a cluster that does not run yet agents, spread over its workers:
-// the master's files say so.
+// newCrowd gives a cluster that does not run yet agents, spread over its workers
+// or, without any, at the master: the master's files say so.
 func newCrowd(c *cluster, count int) *crowd {
 	k := &crowd{c: c, at: map[int]*node{}, groups: map[int][]string{}}
 	var keys strings.Builder
 	for id := 1; id <= count; id++ {
 		fmt.Fprintf(&keys, "%03d %s any %s\n", id, agentName(id), agentKey(id))
-		k.at[id] = c.workers[id%len(c.workers)]
+		k.at[id] = c.master
+		if len(c.workers) > 0 {
+			k.at[id] = c.workers[id%len(c.workers)]
+		}
 	}
 	c.master.write(keysFile, keys.String())
 	for _, group := range groupNames() {

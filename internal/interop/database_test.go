@@ -101,7 +101,8 @@ func (n *node) runRealDatabase() *database {
 	}}
 }
 
-// realDatabaseOutput is what a real database daemon writes to its outputs.
+// realDatabaseOutput is the file for what a real database daemon writes to its
+// outputs: its log lines among them.
 const realDatabaseOutput = "logs/wazuh-db.out"
 
 // serveOurDatabase serves the database of a home in this process.
@@ -144,17 +145,15 @@ func (n *node) serveOurDatabase() *database {
 // databaseComplaints gives the warnings and errors of the real database daemon of
 // a home.
 func (n *node) databaseComplaints(known []explanation) []string {
+	content, err := os.ReadFile(filepath.Join(n.home, realDatabaseOutput))
+	if err != nil {
+		return nil // there is none
+	}
 	var bad []string
-	for _, path := range []string{"logs/ossec.log", realDatabaseOutput} {
-		content, err := os.ReadFile(filepath.Join(n.home, path))
-		if err != nil {
-			continue // there is none
-		}
-		for line := range strings.Lines(string(content)) {
-			line = strings.TrimSpace(line)
-			if databaseTrouble.MatchString(line) && !n.isKnown(line, known) {
-				bad = append(bad, path+": "+line)
-			}
+	for line := range strings.Lines(string(content)) {
+		line = strings.TrimSpace(line)
+		if databaseTrouble.MatchString(line) && !n.isKnown(line, known) {
+			bad = append(bad, "(database) "+line)
 		}
 	}
 	return bad

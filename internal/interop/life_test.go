@@ -10,7 +10,7 @@ const (
 // Nodes that have nothing to do stay together, quietly: keep-alives, agents'
 // data, round after round.
 func TestLongLife(t *testing.T) {
-	each(t, func(t *testing.T, p plan) {
+	eachAlone(t, func(t *testing.T, p plan) {
 		c := newCluster(t, p, func(s map[string]string) {
 			s["intervals.worker.keep_alive"] = "1"
 			s["intervals.master.check_worker_lastkeepalive"] = "1"

@@ -124,10 +124,12 @@ func (n *node) crashes(known []explanation) []string {
 
 func (n *node) isKnown(line string, known []explanation) bool {
 	return slices.ContainsFunc(known, func(e explanation) bool {
-		return strings.HasPrefix(n.kind(), e.who) && regexp.MustCompile(e.line).MatchString(line)
+		return strings.HasPrefix(n.kind(), e.who) && matches(e.line, line)
 	})
 }
 
 // patience is how long anything may take. Things take a second or two; the
 // machine may be busy.
-const patience = 60 * time.Second
+const patience = 2 * time.Minute
+
+func matches(pattern, text string) bool { return regexp.MustCompile(pattern).MatchString(text) }

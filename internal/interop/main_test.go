@@ -1,8 +1,11 @@
 package interop
 
 import (
+	"flag"
 	"os"
 	"path/filepath"
+	"runtime"
+	"strconv"
 	"testing"
 
 	"testudo/internal/cli"
@@ -15,9 +18,19 @@ const (
 	replaced = "wazuh-clusterd"
 )
 
+// clusters is how many run at a time, at least, unless -parallel says otherwise.
+const clusters = 4
+
 func TestMain(m *testing.M) {
 	if name := filepath.Base(os.Args[0]); name == program || name == replaced {
 		os.Exit(cli.Main(os.Args, cli.Streams{Out: os.Stdout, Err: os.Stderr}))
+	}
+	flag.Parse()
+	// Nodes mostly wait for their intervals.
+	if at := flag.Lookup("test.parallel"); at.Value.String() == at.DefValue && runtime.GOMAXPROCS(0) < clusters {
+		if err := flag.Set("test.parallel", strconv.Itoa(clusters)); err != nil {
+			panic(err)
+		}
 	}
 	os.Exit(m.Run())
 }

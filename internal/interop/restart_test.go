@@ -91,7 +91,7 @@ func interrupted() []explanation {
 
 // Either end stands still for longer than the other is patient, and goes on.
 func TestFrozen(t *testing.T) {
-	each(t, testFrozen, oursUnderTheirs, theirsUnderOurs)
+	eachAlone(t, testFrozen, oursUnderTheirs, theirsUnderOurs)
 }
 
 func testFrozen(t *testing.T, p plan) {
