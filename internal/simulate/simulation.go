@@ -173,9 +173,9 @@ func (s *Simulation) assignAll(ctx context.Context) error {
 func (s *Simulation) Run(ctx context.Context) error {
 	s.o.Step(fmt.Sprintf("Keeping %d agents alive, each every %s", len(s.herd), s.o.Keepalive))
 	// What is under way when ctx ends is finished, in bounded time.
-	working, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	whole, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer cancel(nil)
-	g, working := errgroup.WithContext(working)
+	g, working := errgroup.WithContext(whole)
 	p := &pacer{s: s, rng: s.rng(1), began: time.Now(), master: make(chan op, queueLength)}
 	s.startWriters(working, g, &s.nodes[0], p.master, max(s.o.Connections/4, 1))
 	for _, n := range s.reporting {
@@ -183,7 +183,7 @@ func (s *Simulation) Run(ctx context.Context) error {
 		p.queues = append(p.queues, queue)
 		s.startWriters(working, g, n, queue, s.o.Connections)
 	}
-	probing, endProbes := context.WithCancel(working)
+	probing, endProbes := context.WithCancel(whole) // the writers' own ends with them
 	defer endProbes()
 	probes, probing := errgroup.WithContext(probing)
 	s.startProbes(probing, probes)
