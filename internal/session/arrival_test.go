@@ -9,7 +9,8 @@ import (
 )
 
 // following registers a delivery whose task reads its package while it arrives.
-func following(got chan<- received, release <-chan struct{}) func(*Mux) {
+// found is closed when the first has begun.
+func following(got chan<- received, release <-chan struct{}, found chan<- struct{}) func(*Mux) {
 	return func(m *Mux) {
 		m.HandleDelivery("syn_i_w_m", func(ctx context.Context, d *Delivery) {
 			ctx, cancel := context.WithCancel(ctx)
@@ -18,6 +19,7 @@ func following(got chan<- received, release <-chan struct{}) func(*Mux) {
 				if err != nil {
 					return "", err
 				}
+				close(found)
 				text, err := io.ReadAll(a)
 				return a.Path() + " " + string(text), err
 			})
@@ -37,14 +39,19 @@ func following(got chan<- received, release <-chan struct{}) func(*Mux) {
 }
 
 func TestFollow_ReadsWhatArrives(t *testing.T) {
-	got := make(chan received, 1)
-	tab := newTable(t, Config{}).run(following(got, open()))
+	got, found := make(chan received, 1), make(chan struct{})
+	tab := newTable(t, Config{}).run(following(got, open(), found))
 	before := "/queue/cluster/w1/before.zip"
 	tab.p.ok("new_file", before) // begun before the announcement: not the package
 	task := tab.p.ok("syn_i_w_m", "")
-	path := tab.p.upload("a.zip", "content")
+	path := "/queue/cluster/w1/a.zip"
+	tab.p.ok("new_file", path)
+	<-found
+	tab.p.ok("file_upd", path+" con")
+	tab.p.ok("file_upd", path+" tent")
+	tab.p.ok("file_end", path+" "+digest("content"))
 	tab.p.ok("syn_i_w_m_e", task+" "+path)
-	if r := <-got; r.err != nil || r.text != path+" content" {
+	if r := <-got; r.err != nil || r.text != path[1:]+" content" {
 		t.Errorf("%q, %v", r.text, r.err)
 	}
 }
@@ -71,7 +78,7 @@ func TestFollow_EndsWithTheUpload(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			got := make(chan received, 1)
-			tab := newTable(t, Config{}).run(following(got, open()))
+			tab := newTable(t, Config{}).run(following(got, open(), make(chan struct{})))
 			c.do(tab, tab.p.ok("syn_i_w_m", ""))
 			if r := <-got; r.err == nil || c.want != nil && !errors.Is(r.err, c.want) && !errors.Is(r.err, context.Canceled) {
 				t.Errorf("%q, %v, want %v", r.text, r.err, c.want)
