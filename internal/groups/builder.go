@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/maphash"
+	"io/fs"
 	"log/slog"
 	"os"
 	"sync"
@@ -60,6 +61,7 @@ type Builder struct {
 	outputs  map[string]*output   // by path from the home
 	ar       *file                // etc/shared/ar.conf
 	unneeded map[string]time.Time // hash: since when
+	moving   map[string]int       // what could not be read for a file that changed meanwhile: looks in a row
 
 	failing, database logging.Recurring
 }
@@ -75,6 +77,7 @@ func NewBuilder(cfg Config) *Builder {
 	return &Builder{
 		cfg: cfg, log: cfg.Log, seed: seed{maphash.MakeSeed()}, settled: settled, shrinkWait: shrinkWait,
 		trees: map[string]*tree{}, outputs: map[string]*output{}, unneeded: map[string]time.Time{},
+		moving: map[string]int{},
 	}
 }
 
@@ -167,7 +170,8 @@ func (b *Builder) Scan(ctx context.Context) (Result, error) {
 		return Result{}, fmt.Errorf("look at groups: %w", err)
 	}
 	defer shared.Close()
-	s := scan{Builder: b, shared: shared, now: time.Now()}
+	s := scan{Builder: b, shared: shared, now: time.Now(), moving: map[string]int{}}
+	defer func() { b.moving = s.moving }()
 	if err := s.groups(ctx); err != nil {
 		return s.result, err
 	}
@@ -183,13 +187,26 @@ type scan struct {
 	shared *os.Root
 	now    time.Time
 	result Result
+	moving map[string]int // as in Builder, with this look
 	errs   []error
 }
 
-// maxErrors bounds what one scan reports.
-const maxErrors = 8
+const (
+	// maxErrors bounds what one scan reports.
+	maxErrors = 8
+	// maxMoving is how many looks in a row may find that files change or go while
+	// they are read, as they do while somebody saves many, before it is a failure.
+	maxMoving = 5
+)
 
 func (s *scan) fail(what string, err error) {
+	if errors.Is(err, errChanged) || errors.Is(err, fs.ErrNotExist) {
+		s.moving[what] = s.Builder.moving[what] + 1
+		if s.moving[what] <= maxMoving {
+			s.result.waiting = true
+			return
+		}
+	}
 	if len(s.errs) < maxErrors {
 		s.errs = append(s.errs, fmt.Errorf("merge %s: %w", what, err))
 	}

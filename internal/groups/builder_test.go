@@ -286,3 +286,33 @@ func BenchmarkScan_NothingChanged(b *testing.B) {
 		}
 	}
 }
+
+// Somebody saves many files: that some of them change while they are read is no
+// failure unless it goes on.
+func TestBuilder_FilesThatChangeMeanwhile(t *testing.T) {
+	w := newWorld(t)
+	look := func(errs ...error) scan {
+		s := scan{Builder: w.Builder, moving: map[string]int{}}
+		for _, err := range errs {
+			s.fail("group web", fmt.Errorf("read x: %w", err))
+		}
+		w.moving = s.moving
+		return s
+	}
+	for _, errs := range [][]error{{errChanged}, {os.ErrNotExist}, {}, {errSpecial}, {}} {
+		for n := 1; n <= maxMoving+1; n++ {
+			s := look(errs...)
+			failed := len(errs) > 0 && (n > maxMoving || errors.Is(errs[0], errSpecial))
+			if waits := len(errs) > 0 && !failed; s.result.waiting != waits || len(s.errs) > 0 != failed {
+				t.Errorf("%v, look %d: waiting %v, failures %v", errs, n, s.result.waiting, s.errs)
+			}
+			if len(errs) == 0 {
+				break
+			}
+		}
+		look() // it has stood still
+	}
+	if len(w.moving) > 0 {
+		t.Errorf("still remembered: %v", w.moving)
+	}
+}
