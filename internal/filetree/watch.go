@@ -102,12 +102,17 @@ func (w *watch) run(ctx context.Context, changed chan<- struct{}) {
 // relevant tells whether an event may be about a synchronised file. It goes on
 // watching what has become a directory.
 func (w *watch) relevant(event fsnotify.Event) bool {
-	if event.Op == fsnotify.Chmod {
-		return false
-	}
 	rel, err := filepath.Rel(w.home, event.Name)
 	if err != nil {
 		return true
+	}
+	if event.Op == fsnotify.Chmod {
+		// No content changes, but perhaps who may read it: no reason to hurry, but
+		// to look when it is time.
+		if _, err := w.opts.Items.Match(rel); err == nil || w.inside(rel) {
+			w.heard.Store(time.Now().UnixNano())
+		}
+		return false
 	}
 	if event.Has(fsnotify.Create) {
 		if w.leadsToRoot(rel) {
