@@ -18,7 +18,7 @@ import (
 
 // MasterConfig is what the master's end needs.
 type MasterConfig struct {
-	StartDelay time.Duration // before the first message (agent_group_start_delay)
+	StartDelay time.Duration // before the first message that is not early (agent_group_start_delay)
 	Interval   time.Duration // between messages (sync_agent_groups); 0 means 10 s
 	// Early is the shortest time between two messages when the Source says that
 	// something has changed. Only Testudo workers get these. 0 waits for the
@@ -167,7 +167,7 @@ func (m *Master) Run(ctx context.Context) error {
 	defer turn.Stop()
 	defer early.Stop()
 	early.Stop()
-	last, due := time.Now().Add(m.cfg.StartDelay), false // due: early runs
+	last, due := time.Now(), false // due: early runs
 	for {
 		select {
 		case <-turn.C:

@@ -186,6 +186,8 @@ func (c *applying) explain(_ context.Context, log *slog.Logger, began time.Time,
 		return
 	}
 	switch {
+	case c.diff.count > 0 && !c.asked: // what is usual after a start or an absence
+		log.Info(c.diff.String())
 	case c.diff.count > 0:
 		log.Warn(c.diff.String())
 	case c.asked:
