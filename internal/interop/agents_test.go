@@ -22,13 +22,15 @@ func TestAgents(t *testing.T) {
 
 // The same with more agents than fit into a few messages.
 func TestAgents_Many(t *testing.T) {
-	each(t, func(t *testing.T, p plan) { testAgents(t, p, 5000) }, theirsUnderOurs, oursUnderTheirs)
+	each(t, func(t *testing.T, p plan) { testAgents(t, p, 5000) }, theirsUnderOurs, oursUnderTheirs,
+		theirsOverOurs,
+		oursOverTheirs)
 }
 
 // Real cluster daemons, in both roles, with our database below them.
 func TestAgents_OverOurDatabase(t *testing.T) {
 	each(t, func(t *testing.T, p plan) { testAgents(t, p, 60) },
-		plan{master: theirs, workers: []maker{theirs}, keeping: served})
+		theirsOverOurs)
 }
 
 // Our nodes as clients of real database daemons.
@@ -36,7 +38,7 @@ func TestAgents_BesideRealDatabase(t *testing.T) {
 	each(t, func(t *testing.T, p plan) { testAgents(t, p, 60) },
 		plan{master: ours, workers: []maker{theirs}, keeping: external},
 		plan{master: theirs, workers: []maker{ours}, keeping: external},
-		plan{master: ours, workers: []maker{ours}, keeping: external})
+		oursOverTheirs)
 }
 
 func testAgents(t *testing.T, p plan, count int) {

@@ -1,11 +1,15 @@
 package interop
 
 import (
+	"cmp"
 	"fmt"
+	"maps"
+	"reflect"
+	"slices"
 	"strings"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
+	gocmp "github.com/google/go-cmp/cmp"
 )
 
 // tables is what a database holds of agents.
@@ -19,47 +23,38 @@ type tables struct {
 
 // readTables reads a database by statements, which both makers' take.
 func (n *node) readTables() (*tables, error) {
-	t := &tables{agents: map[int]row{}, labels: map[int][]string{}, groups: map[int][]string{}}
-	rows, err := n.rows("SELECT * FROM agent WHERE id > 0 ORDER BY id")
-	if err != nil {
-		return nil, err
-	}
-	for _, r := range rows {
-		t.agents[number(r["id"])] = r
-	}
-	if rows, err = n.rows("SELECT id, key, value FROM labels ORDER BY id, key"); err != nil {
-		return nil, err
-	}
-	for _, r := range rows {
-		id := number(r["id"])
-		t.labels[id] = append(t.labels[id], fmt.Sprintf("%v=%v", r["key"], r["value"]))
-	}
-	if rows, err = n.rows("SELECT id_agent, name FROM belongs JOIN `group` ON id = id_group ORDER BY id_agent, priority"); err != nil {
-		return nil, err
-	}
-	for _, r := range rows {
-		id := number(r["id_agent"])
-		t.groups[id] = append(t.groups[id], fmt.Sprint(r["name"]))
-	}
-	if rows, err = n.rows("SELECT name FROM `group` ORDER BY name"); err != nil {
-		return nil, err
-	}
-	for _, r := range rows {
-		t.names = append(t.names, fmt.Sprint(r["name"]))
-	}
 	c, err := n.dialDatabase()
 	if err != nil {
 		return nil, err
 	}
 	defer c.conn.Close()
-	t.hash, err = c.tell(`global sync-agent-groups-get {"get_global_hash": true}`)
+	t := &tables{agents: map[int]row{}, labels: map[int][]string{}, groups: map[int][]string{}}
+	for statement, take := range map[string]func(id int, r row){
+		"SELECT * FROM agent WHERE id AGENTS": func(id int, r row) { t.agents[id] = r },
+		"SELECT id, key, value FROM labels WHERE id AGENTS ORDER BY id, key": func(id int, r row) {
+			t.labels[id] = append(t.labels[id], fmt.Sprintf("%v=%v", r["key"], r["value"]))
+		},
+		"SELECT id_agent AS id, name FROM belongs JOIN `group` g ON g.id = id_group WHERE id_agent AGENTS ORDER BY id_agent, priority": func(id int, r row) {
+			t.groups[id] = append(t.groups[id], fmt.Sprint(r["name"]))
+		},
+	} {
+		if err := c.rowsOfAgents(statement, take); err != nil {
+			return nil, err
+		}
+	}
+	names, err := c.rows("SELECT name FROM `group` ORDER BY name")
+	if err != nil {
+		return nil, err
+	}
+	for _, r := range names {
+		t.names = append(t.names, fmt.Sprint(r["name"]))
+	}
+	t.hash, err = c.tell(askHash)
 	return t, err
 }
 
-func number(v any) int {
-	f, _ := v.(float64)
-	return int(f)
-}
+// askHash asks for the checksum over all groups.
+const askHash = `global sync-agent-groups-get {"get_global_hash": true}`
 
 // waitAlike waits until all databases say the same of the agents.
 func (k *crowd) waitAlike() {
@@ -79,12 +74,15 @@ func (k *crowd) waitAlike() {
 
 // differ says where the databases differ from each other, or from what was done.
 func (k *crowd) differ() string {
+	if why := k.differAtFirstSight(); why != "" {
+		return why
+	}
 	m, err := k.c.master.readTables()
 	if err != nil {
 		return err.Error()
 	}
-	if diff := cmp.Diff(k.groups, m.groups); diff != "" {
-		return "groups were lost on the master: " + short(diff)
+	if !reflect.DeepEqual(k.groups, m.groups) {
+		return "groups were lost on the master: " + short(gocmp.Diff(k.groups, m.groups))
 	}
 	for _, w := range k.c.workers {
 		got, err := w.readTables()
@@ -98,25 +96,55 @@ func (k *crowd) differ() string {
 	return ""
 }
 
+// differAtFirstSight looks at what can be seen without reading all.
+func (k *crowd) differAtFirstSight() string {
+	first := ""
+	for _, n := range k.c.nodes() {
+		marked, hash, err := n.firstSight()
+		if err != nil {
+			return err.Error()
+		}
+		if first = cmp.Or(first, hash); marked > 0 || hash != first {
+			return fmt.Sprintf("%s has yet to send %d agents, its checksum is %s, the master's %s", n, marked, hash, first)
+		}
+	}
+	return ""
+}
+
+// firstSight is how many agents are marked as to be sent, and the checksum.
+func (n *node) firstSight() (marked int, hash string, err error) {
+	c, err := n.dialDatabase()
+	if err != nil {
+		return 0, "", err
+	}
+	defer c.conn.Close()
+	rows, err := c.rows("SELECT count(*) AS n FROM agent WHERE id > 0 AND 'syncreq' IN (sync_status, group_sync_status)")
+	if err != nil {
+		return 0, "", err
+	}
+	hash, err = c.tell(askHash)
+	return number(rows[0]["n"]), hash, err
+}
+
 // differAt compares the master's tables with those of one worker.
 func (k *crowd) differAt(w *node, m, got *tables) string {
 	if m.hash != got.hash {
 		return fmt.Sprintf("checksums %s and %s", m.hash, got.hash)
 	}
-	if diff := cmp.Diff(m.groups, got.groups) + cmp.Diff(m.names, got.names); diff != "" {
-		return short(diff)
+	if !reflect.DeepEqual(m.groups, got.groups) || !slices.Equal(m.names, got.names) {
+		return short(gocmp.Diff(m.groups, got.groups) + gocmp.Diff(m.names, got.names))
 	}
 	for id, n := range k.at {
 		want, have := m.agents[id], got.agents[id]
 		if n != w { // another worker's states are none of this one's business
 			want, have = identity(want), identity(have)
-		} else if diff := cmp.Diff(m.labels[id], got.labels[id]); diff != "" {
-			return fmt.Sprintf("labels of agent %d: %s", id, diff)
+		} else if !slices.Equal(m.labels[id], got.labels[id]) {
+			return fmt.Sprintf("labels of agent %d: %s", id, gocmp.Diff(m.labels[id], got.labels[id]))
 		} else if want["node_name"] != w.name {
 			return fmt.Sprintf("agent %d is at %v", id, want["node_name"])
 		}
-		if diff := cmp.Diff(want, have); diff != "" {
-			return fmt.Sprintf("agent %d: %s", id, diff)
+		if !maps.Equal(want, have) { // a plain comparison: there are many
+			return fmt.Sprintf("agent %d: %s", id, gocmp.Diff(want, have))
 		}
 		if want["group_sync_status"] != "synced" || want["sync_status"] != "synced" && n == w {
 			return fmt.Sprintf("agent %d is still to be sent", id)

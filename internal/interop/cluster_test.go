@@ -24,10 +24,12 @@ type plan struct {
 	keeping keeping // of the agent databases; usually each node has its maker's
 }
 
-// The four ways in which two makers meet.
+// The ways in which two makers meet.
 var (
 	oursUnderTheirs = plan{master: theirs, workers: []maker{ours}}
 	theirsUnderOurs = plan{master: ours, workers: []maker{theirs}}
+	theirsOverOurs  = plan{master: theirs, workers: []maker{theirs}, keeping: served}
+	oursOverTheirs  = plan{master: ours, workers: []maker{ours}, keeping: external}
 	mixedUnder      = func(m maker) plan { return plan{master: m, workers: []maker{ours, theirs}} }
 )
 

@@ -94,12 +94,15 @@ func (n *node) unexplained(known []explanation) []string {
 	return append(append(bad, n.crashes(known)...), n.databaseComplaints(known)...)
 }
 
-// parting explains the lines of a master whose workers are being ended.
+// parting explains the lines of nodes that are being ended, or whose peer is.
 func parting() []explanation {
-	return []explanation{{
-		"our master", `Error during connection with '[^']+': (connection reset by peer|broken pipe)\.$`,
-		"a real worker that is ended leaves unread what has just been sent to it",
-	}}
+	return []explanation{
+		{
+			"our master", `Error during connection with '[^']+': (connection reset by peer|broken pipe)\.$`,
+			"a real worker that is ended leaves unread what has just been sent to it",
+		},
+		{theirs.node(), `Error while trying to terminate the process with ID \d+\.$`, "it ended by itself in the same instant"},
+	}
 }
 
 // crashes gives the lines of the output, outside the log, that tell of one. A

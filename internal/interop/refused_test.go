@@ -72,6 +72,7 @@ func TestRefused(t *testing.T) {
 func testRefused(t *testing.T, p plan) {
 	c := newCluster(t, p)
 	w := c.workers[0]
+	c.explain(parting()...)
 	c.startMaster()
 	for _, r := range refusals() {
 		r.spoil(c, w)
@@ -116,6 +117,7 @@ func TestDuplicateName(t *testing.T) {
 
 func testDuplicateName(t *testing.T, p plan) {
 	c := newCluster(t, p)
+	c.explain(parting()...)
 	c.start()
 	c.waitInStep()
 	first, other := c.workers[0], ours

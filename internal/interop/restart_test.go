@@ -78,7 +78,7 @@ func (c *cluster) endInTransfer(n *node, signal syscall.Signal, number int) {
 
 // interrupted explains the lines of nodes whose peer has gone.
 func interrupted() []explanation {
-	return []explanation{
+	return append(parting(), []explanation{
 		{"our worker", `Could not connect to master\. Trying again in 1 seconds\.`, "nobody listens while the master is away"},
 		{"their worker", `Could not connect to master\. Trying again in 10 seconds\.`, "the same; the number is a part of the text"},
 		{"our worker", `Connection closed due to an unhandled error: (connection reset by peer|broken pipe|the connection was closed in the middle of a frame)$`, "a killed master takes no leave"},
@@ -86,7 +86,9 @@ func interrupted() []explanation {
 		{"our master", `Error during connection with 'w1': (connection reset by peer|broken pipe|the connection was closed in the middle of a frame)\.$`, "a killed worker takes no leave"},
 		{"their master", `Error during connection with 'w1': \[Errno (32|104)\]`, "the same"},
 		{theirs.node(), `^Unhandled exception|Task exception was never retrieved`, "a real node does not catch all that an ended connection raises"},
-	}
+		{"", `wazuh-db: ERROR: at run_worker\(\): `, "a real database daemon sees that its client was killed"},
+		{"our worker", `Groups without a directory not removed\.`, "a real master that has just started has not looked at its files yet and has all of a worker's removed; the groups stay"},
+	}...)
 }
 
 // Either end stands still for longer than the other is patient, and goes on.

@@ -117,27 +117,48 @@ func (n *node) tellAll(requests []string) {
 // row is one row of a table, by column; a column that is NULL is absent.
 type row map[string]any
 
-// rows reads the rows of a statement, some at a time.
+// rows reads the rows of a statement.
 func (n *node) rows(statement string) ([]row, error) {
 	c, err := n.dialDatabase()
 	if err != nil {
 		return nil, err
 	}
 	defer c.conn.Close()
+	return c.rows(statement)
+}
+
+func (c *conversation) rows(statement string) (rows []row, err error) {
+	payload, err := c.tell("global sql " + statement)
+	if err != nil {
+		return nil, err
+	}
+	if err := json.Unmarshal([]byte(payload), &rows); err != nil {
+		return nil, fmt.Errorf("%s: %w", statement, err)
+	}
+	return rows, nil
+}
+
+// rowsOfAgents calls f with the rows of a statement, which holds AGENTS as its
+// condition on the column id, for some agents at a time.
+func (c *conversation) rowsOfAgents(statement string, f func(id int, r row)) error {
+	last, err := c.rows("SELECT max(id) AS id FROM agent")
+	if err != nil {
+		return err
+	}
 	const atATime = 50 // an answer longer than 64 KiB would be cut
-	var all []row
-	for {
-		payload, err := c.tell(fmt.Sprintf("global sql %s LIMIT %d OFFSET %d", statement, atATime, len(all)))
+	for id := 1; id <= number(last[0]["id"]); id += atATime {
+		rows, err := c.rows(strings.ReplaceAll(statement, "AGENTS", fmt.Sprintf("BETWEEN %d AND %d", id, id+atATime-1)))
 		if err != nil {
-			return nil, err
+			return err
 		}
-		var page []row
-		if err := json.Unmarshal([]byte(payload), &page); err != nil {
-			return nil, fmt.Errorf("%s: %w", statement, err)
-		}
-		all = append(all, page...)
-		if len(page) < atATime {
-			return all, nil
+		for _, r := range rows {
+			f(number(r["id"]), r)
 		}
 	}
+	return nil
+}
+
+func number(v any) int {
+	f, _ := v.(float64)
+	return int(f)
 }

@@ -118,7 +118,9 @@ func (c *cluster) waitInStep() {
 func (c *cluster) verify() {
 	c.t.Helper()
 	c.waitInStep()
-	c.master.leaving = len(c.master.lines())
+	for _, n := range c.made {
+		n.leaving = len(n.lines())
+	}
 	for _, w := range c.workers {
 		w.stop()
 	}
