@@ -130,7 +130,7 @@ func (s *Store) UpdateKeepalive(ctx context.Context, id agent.ID, status, sync s
 
 // setStatus takes in two values that the table has accepted.
 func (r *record) setStatus(status, sync string) {
-	r.status, r.syncreq = agent.Status(status), sync == syncReq
+	r.status, r.syncreq, r.lags = agent.Status(status), sync == syncReq, false
 }
 
 // UpdateConnectionStatus records an agent's status and its reason. The time of
@@ -163,7 +163,8 @@ func (s *Store) UpdateStatusCode(ctx context.Context, id agent.ID, code int64, s
 			return err
 		}
 		if r := t.edit(id); r != nil {
-			r.code, r.version, r.syncreq, r.print = int32(code), orEmpty(version), sync == syncReq, 0
+			r.code, r.version, r.print = int32(code), orEmpty(version), 0
+			r.syncreq, r.lags = sync == syncReq, false
 		}
 		return nil
 	})

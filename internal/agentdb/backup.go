@@ -71,6 +71,9 @@ func (s *Store) backupOptions() BackupOptions { return s.o.Backups.withDefaults(
 // go on, and deletes the oldest ones beyond the limit. It returns the snapshot's
 // path below the home.
 func (s *Store) Backup(ctx context.Context) (path string, err error) {
+	if err := s.catchUpAll(ctx); err != nil {
+		return "", fmt.Errorf("back up the agent database: %w", err)
+	}
 	name, err := s.snapshot(ctx, "")
 	if err != nil {
 		return "", fmt.Errorf("back up the agent database: %w", err)

@@ -161,6 +161,7 @@ func (s *Store) ReportAll(ctx context.Context, node string) error {
 		number, known = s.roster.names.number(node) // it may have become known, or another
 		return mine(p)
 	}, func(t *tx, id agent.ID) error {
-		return t.touch(id, noKeepalive, true)
+		t.mark(id, true)
+		return nil
 	})
 }

@@ -44,13 +44,14 @@ func (t *tx) touch(id agent.ID, keepalive int64, syncreq bool) error {
 	if keepalive != noKeepalive && keepalive != r.keepalive {
 		k = setKeepalive
 	}
-	switch {
-	case syncreq && !r.syncreq:
+	switch column := r.syncreq != r.lags; {
+	case syncreq && !column:
 		k |= setSyncreq
-	case !syncreq && r.syncreq:
+	case !syncreq && column:
 		k |= setSynced
 	}
 	if k == 0 {
+		r.syncreq, r.lags = syncreq, false // the column says so already
 		return nil
 	}
 	if err := t.settle(id); err != nil {
@@ -59,7 +60,7 @@ func (t *tx) touch(id agent.ID, keepalive int64, syncreq bool) error {
 	if k&setKeepalive != 0 {
 		r.keepalive = keepalive
 	}
-	r.syncreq, r.lazy = syncreq, true
+	r.syncreq, r.lags, r.lazy = syncreq, false, true
 	t.lazy[k] = append(t.lazy[k], lazyWrite{id, keepalive})
 	return nil
 }

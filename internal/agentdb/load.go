@@ -33,6 +33,7 @@ func (s *Store) loadRoster(ctx context.Context) error {
 	defer s.roster.mu.Unlock()
 	s.roster.blocks, s.roster.names, s.roster.size = fresh.blocks, fresh.names, fresh.size
 	s.roster.counts, s.roster.seq = fresh.counts, s.roster.seq+1
+	s.roster.lagging.Store(0)
 	return nil
 }
 

@@ -22,6 +22,9 @@ func (s *Store) AgentGroup(ctx context.Context, id agent.ID) (Page, error) {
 
 // AgentInfo is the page with the agent's whole row.
 func (s *Store) AgentInfo(ctx context.Context, id agent.ID) (Page, error) {
+	if err := s.catchUp(ctx, id); err != nil {
+		return Page{}, err
+	}
 	return s.rows(ctx, "SELECT * FROM agent WHERE id = ?1", int64(id))
 }
 
@@ -93,6 +96,11 @@ func (s *Store) SQL(ctx context.Context, statement string, write bool) (Page, er
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.o.QueryTime)
 	defer cancel()
+	if mayShowMarks(statement) {
+		if err := s.catchUpAll(ctx); err != nil {
+			return Page{}, err
+		}
+	}
 	p := newPagerOf(sqlLimit)
 	run := func(c *sqlitedb.Conn) error {
 		*p = *newPagerOf(sqlLimit)
@@ -107,7 +115,13 @@ func (s *Store) SQL(ctx context.Context, statement string, write bool) (Page, er
 	}
 	err = s.between(ctx, func(context.Context) error {
 		// With the caller's context: the statement may take long and can be ended.
-		err := s.db.Load().WriteSync(ctx, sqlitedb.SyncFull, run)
+		err := s.db.Load().WriteSync(ctx, sqlitedb.SyncFull, func(c *sqlitedb.Conn) error {
+			// All agents are read again behind it, and what the file does not say is lost.
+			if err := s.writeMarks(c); err != nil {
+				return err
+			}
+			return run(c)
+		})
 		if err == nil {
 			s.groupsChanged.Add(1)
 			s.reloadAfterWrite()

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sort"
 	"sync"
+	"sync/atomic"
 
 	"testudo/internal/agent"
 )
@@ -30,6 +31,7 @@ type record struct {
 	syncreq bool  // to be reported (sync_status)
 	regroup bool  // its groups are to be sent out (group_sync_status)
 	lazy    bool  // in a tx: a write was put off
+	lags    bool  // the column sync_status says the opposite of syncreq, see mark
 	code    int32 // or noCode
 	name    string
 	ip      string
@@ -59,6 +61,7 @@ type row struct {
 	hasIP         bool
 	syncreq       bool
 	regroup       bool
+	lags          bool
 	keepalive     int64
 	added, gone   int64
 	seq, print    uint64
@@ -69,6 +72,7 @@ type row struct {
 type block struct {
 	rows    []row
 	pending int // rows with syncreq
+	lagging int // rows with lags
 }
 
 // roster holds all agents. It is written by the writer alone and read by all.
@@ -78,7 +82,9 @@ type roster struct {
 	names  names
 	size   int
 	seq    uint64
-	counts map[uint32]*statusCounts // by number of the node; agent 0 apart
+
+	lagging atomic.Int64             // rows with lags
+	counts  map[uint32]*statusCounts // by number of the node; agent 0 apart
 }
 
 type statusCounts [4]int
@@ -139,7 +145,7 @@ func (r *roster) findLocked(id agent.ID) (b, i int, ok bool) {
 
 func (r *roster) unpackLocked(p *row) record {
 	return record{
-		id: p.id, status: statusOf(p.status), hasIP: p.hasIP, syncreq: p.syncreq, regroup: p.regroup, code: p.code,
+		id: p.id, status: statusOf(p.status), hasIP: p.hasIP, syncreq: p.syncreq, regroup: p.regroup, lags: p.lags, code: p.code,
 		name: p.name, ip: p.ip,
 		node: r.names.text(p.node), version: r.names.text(p.version), group: r.names.text(p.group),
 		keepalive: p.keepalive, added: p.added, gone: p.gone, seq: p.seq, print: p.print,
@@ -150,7 +156,7 @@ func (r *roster) unpackLocked(p *row) record {
 func (r *roster) packLocked(p *row, c *record) {
 	old := *p
 	*p = row{
-		id: c.id, status: statusNumber(c.status), hasIP: c.hasIP, syncreq: c.syncreq, regroup: c.regroup, code: c.code,
+		id: c.id, status: statusNumber(c.status), hasIP: c.hasIP, syncreq: c.syncreq, regroup: c.regroup, lags: c.lags, code: c.code,
 		name: c.name, ip: c.ip,
 		node: r.names.take(c.node), version: r.names.take(c.version), group: r.names.take(c.group),
 		keepalive: c.keepalive, added: c.added, gone: c.gone, seq: c.seq, print: c.print,
@@ -209,6 +215,10 @@ func (r *roster) splitLocked(b, i int) (int, int) {
 			low.pending--
 			high.pending++
 		}
+		if high.rows[k].lags {
+			low.lagging--
+			high.lagging++
+		}
 	}
 	r.blocks = slices.Insert(r.blocks, b+1, high)
 	if i > half {
@@ -237,6 +247,10 @@ func (r *roster) removeLocked(id agent.ID) {
 func (r *roster) countLocked(b int, p *row, by int) {
 	if p.syncreq {
 		r.blocks[b].pending += by
+	}
+	if p.lags {
+		r.blocks[b].lagging += by
+		r.lagging.Add(int64(by))
 	}
 	if p.id == agent.Manager {
 		return

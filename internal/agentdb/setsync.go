@@ -209,7 +209,7 @@ func (t *tx) takeOver(id agent.ID, r *infoRow) error {
 		return t.readAgain(id)
 	}
 	c := t.edit(id)
-	c.syncreq = false
+	c.syncreq, c.lags = false, false
 	c.name = newer(c.name, &r.columns[colName])
 	c.hasIP, c.ip = r.columns[colIP].kind == text, newer(c.ip, &r.columns[colIP])
 	c.node = newer(c.node, &r.columns[colNodeName])

@@ -18,7 +18,7 @@ const reported = "id, name, ip, os_name, os_version, os_major, os_minor, os_code
 const (
 	selectReported       = "SELECT " + reported + " FROM agent WHERE id = ?1"
 	selectReportedLabels = "SELECT id, key, value FROM labels WHERE id = ?1 ORDER BY key"
-	scanReported         = "SELECT " + reported + " FROM agent WHERE id > ?1 AND sync_status = 'syncreq' ORDER BY id"
+	scanReported         = "SELECT " + reported + " FROM agent WHERE id > ?1 ORDER BY id"
 	scanLabels           = "SELECT id, key, value FROM labels WHERE id > ?1 ORDER BY id, key"
 )
 
@@ -153,8 +153,9 @@ func (r *roster) due(after agent.ID, max int) []dueAgent {
 // SyncInfo makes it, of some 64 KiB. more says that further agents wait.
 //
 // Nothing is marked until confirm is called, which is for when the master has
-// confirmed: it marks those agents as reported that have not changed since, in
-// the file too, so that what was not confirmed is reported again after a restart.
+// confirmed: it marks those agents as reported that have not changed since. The
+// file learns of it a little later, see mark: what was not confirmed, and perhaps a
+// little more, is reported again after a crash.
 // Calling it never, or twice, does no harm.
 func (s *Store) PendingInfo(ctx context.Context, max int) (chunks [][]byte, more bool, confirm func(context.Context) error, err error) {
 	due := s.roster.due(0, max)
@@ -183,9 +184,7 @@ func (s *Store) confirmInfo(ctx context.Context, due []dueAgent) error {
 				if r, ok := t.s.roster.get(d.id); !ok || !r.syncreq || r.seq != d.seq {
 					continue
 				}
-				if err := t.touch(d.id, noKeepalive, false); err != nil {
-					return err
-				}
+				t.mark(d.id, false)
 			}
 			return nil
 		})

@@ -131,22 +131,28 @@ func (s *Store) Run(ctx context.Context) error {
 	}
 	defer close(s.ended)
 	var batch []*op
+	var late lateMarks
+	defer late.stop()
 	for {
+		batch = batch[:0]
 		select {
 		case <-ctx.Done():
 			s.refuse()
-			return nil
+			return s.lastMarks()
 		case <-s.closing:
 			s.refuse()
-			return nil
+			return s.lastMarks()
 		case o := <-s.ops:
-			batch = append(batch[:0], o)
+			batch = append(batch, o)
+		case <-late.due:
+			batch = append(batch, s.someMarks(&late))
 		}
 		batch = s.gather(batch)
 		for rest := batch; len(rest) > 0; {
 			rest = s.commit(ctx, rest)
 		}
 		clear(batch)
+		late.arm(s.roster.lagging.Load() > 0)
 	}
 }
 
