@@ -176,7 +176,7 @@ func TestSimulation_Converges(t *testing.T) {
 func TestSimulation_DoesNotConverge(t *testing.T) {
 	master, w1 := serve(t, "m", true), serve(t, "w1", false)
 	o := options(master, w1)
-	o.Patience, o.Duration, o.Groups, o.Churn = 300*time.Millisecond, 300*time.Millisecond, 0, 0
+	o.Patience, o.Duration, o.Groups, o.Churn = 2*time.Second, 300*time.Millisecond, 0, 0
 	r := simulated(t, o)
 	if r.Converged || r.Wrong == 0 || len(r.Examples) == 0 || r.StateLag.Late == 0 || r.Problem == "" {
 		t.Errorf("%+v", r)
