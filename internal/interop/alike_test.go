@@ -136,11 +136,12 @@ func (k *crowd) differAt(w *node, m, got *tables) string {
 	}
 	for id, n := range k.at {
 		want, have := m.agents[id], got.agents[id]
-		if n != w { // another worker's states are none of this one's business
+		switch {
+		case n != w: // another worker's states are none of this one's business
 			want, have = identity(want), identity(have)
-		} else if !slices.Equal(m.labels[id], got.labels[id]) {
+		case !slices.Equal(m.labels[id], got.labels[id]):
 			return fmt.Sprintf("labels of agent %d: %s", id, gocmp.Diff(m.labels[id], got.labels[id]))
-		} else if want["node_name"] != w.name {
+		case want["node_name"] != w.name:
 			return fmt.Sprintf("agent %d is at %v", id, want["node_name"])
 		}
 		if !maps.Equal(want, have) { // a plain comparison: there are many
