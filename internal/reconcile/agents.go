@@ -66,6 +66,8 @@ func (r *Reconciler) reconcileAgents(ctx context.Context, result *Result) error 
 	if len(ring.badLines) > 0 {
 		r.badLines.Fail(r.log, slog.LevelWarn, "Lines of client.keys passed over.",
 			slog.Int("lines", len(ring.badLines)), slog.Any("first", ring.badLines[0]))
+	} else {
+		r.badLines.Recovered(r.log, "All lines of client.keys count again.")
 	}
 	rows := map[agent.ID]string{}
 	err = r.cfg.Agents.EachAgent(ctx, func(id agent.ID, name string) {

@@ -3,6 +3,7 @@ package reconcile
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -373,5 +374,19 @@ func BenchmarkRound_100000AgentsNothingNew(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		w.round()
+	}
+}
+
+// Broken lines are told once, and once more when they come again.
+func TestAgents_BrokenLinesAreTold(t *testing.T) {
+	w := newWorld(t, false)
+	var lines strings.Builder
+	w.log = slog.New(slog.NewTextHandler(&lines, nil))
+	for _, rubbish := range []string{"rubbish\n", "other rubbish\n", "", "rubbish again\n"} {
+		w.put(keysPath, keyLines(1, 3)+rubbish)
+		w.round()
+	}
+	if got := lines.String(); strings.Count(got, "Lines of client.keys passed over.") != 2 || strings.Count(got, "All lines of client.keys count again.") != 1 {
+		t.Error(got)
 	}
 }

@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -79,6 +81,33 @@ func TestGroups_NotRemovedWithoutTheDefault(t *testing.T) {
 		w.round()
 		if w.groups() != "[default]" || len(w.conditions()) > 0 {
 			t.Errorf("groups %s, conditions %v", w.groups(), w.conditions())
+		}
+	})
+}
+
+// What is held back is not told as being in step.
+func TestGroups_HeldAreNotInStep(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, false)
+		var lines strings.Builder
+		w.log = slog.New(slog.NewTextHandler(&lines, nil))
+		if err := os.Remove(filepath.Join(w.dir, "etc/shared/default")); err != nil {
+			t.Fatal(err)
+		}
+		w.db.groups = append(w.db.groups, "web")
+		now := time.Now()
+		for range 3 {
+			now = w.next(t.Context(), now)
+			time.Sleep(time.Until(now))
+		}
+		if got := lines.String(); strings.Count(got, "Groups without a directory not removed.") != 1 || strings.Contains(got, "in step with the files again") {
+			t.Error(got)
+		}
+		lines.Reset()
+		w.mkdir("default")
+		w.next(t.Context(), now)
+		if got := lines.String(); !strings.Contains(got, "Groups are removed again.") || w.groups() != "[default]" {
+			t.Errorf("groups %s: %s", w.groups(), got)
 		}
 	})
 }

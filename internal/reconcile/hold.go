@@ -102,13 +102,14 @@ func (r *Reconciler) holdGroups(directories, remove []string, known int) bool {
 	if why == "" {
 		r.cfg.Health.Clear(condGroups)
 		r.cfg.Metrics.RemovalsHeldBack("groups", 0)
+		r.holdingGroups.Recovered(r.log, "Groups are removed again.")
 		return false
 	}
 	r.cfg.Health.Raise(condGroups, health.Critical,
 		fmt.Sprintf("In %s %s; %d of %d groups are kept in the database without one.", sharedPath, why, len(remove), known),
 		"Put the directories back; without the group \"default\" no group is removed, otherwise all of them after "+holdShort.String()+".")
 	r.cfg.Metrics.RemovalsHeldBack("groups", len(remove))
-	r.failing.Fail(r.log, slog.LevelError, "Groups without a directory not removed.", slog.String("why", why),
+	r.holdingGroups.Fail(r.log, slog.LevelError, "Groups without a directory not removed.", slog.String("why", why),
 		slog.Int("remove", len(remove)), slog.Int("known", known))
 	return true
 }

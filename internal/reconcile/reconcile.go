@@ -94,7 +94,7 @@ type Reconciler struct {
 	extra      amiss      // agents without key
 	groupsHeld stability  // of the directories of groups
 
-	failing, badLines, holding logging.Recurring
+	failing, badLines, holding, holdingGroups logging.Recurring
 }
 
 // New makes a Reconciler.
