@@ -182,6 +182,30 @@ func TestRun_ManyFallSilent(t *testing.T) {
 	})
 }
 
+func TestRun_TheSilentThatAreRemovedAreNotWaitedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		db, board := newTable(20, "w1"), health.New()
+		running(t, Config{Source: db, Silence: time.Minute, Health: board})
+		ids := slices.Sorted(maps.Keys(db.state))
+		after(70 * time.Second)
+		db.keep(ids[:5]...)
+		after(51 * time.Second)
+		if len(board.All()) != 1 {
+			t.Fatalf("conditions %+v", board.All())
+		}
+		db.set(func() {
+			for _, id := range ids[5:] {
+				delete(db.state, id)
+			}
+		})
+		db.keep(ids[:5]...)
+		after(10 * time.Second)
+		if len(board.All()) > 0 {
+			t.Errorf("none of those that are left is silent: %+v", board.All())
+		}
+	})
+}
+
 func TestRun_SurvivesADatabaseThatFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		db := newTable(3, "w1")

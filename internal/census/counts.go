@@ -51,7 +51,8 @@ func (c *Census) count(ctx context.Context) {
 	c.latest = counts
 	c.mu.Unlock()
 	c.publish(counts)
-	if c.present > 0 && counts.present() >= c.present/2 {
+	// Those that have been removed meanwhile are not waited for.
+	if c.present > 0 && counts.present() >= min(c.present, counts.Total)/2 {
 		c.present = 0
 		c.cfg.Health.Clear(condition)
 	}
