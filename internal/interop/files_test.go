@@ -50,6 +50,9 @@ func testFiles(t *testing.T, p plan) {
 	}
 	c.master.remove(shared + "default/x.tmp") // not left behind by anybody
 	c.explain(explanation{
+		who: "our master", line: `'etc/shared/[^']+/merged\.mg': \['changed while it was read; it goes with the next round'\]`,
+		why: "it makes the merged file of a group anew, whose files change, while it packs the old one",
+	}, explanation{
 		who: "our master", line: `Changes are held back from all workers: |Held back files are accepted by the operator`,
 		why: "a thousand of its files have gone at once, which an operator has to confirm",
 	})
