@@ -49,14 +49,19 @@ func testFiles(t *testing.T, p plan) {
 		}
 	}
 	c.master.remove(shared + "default/x.tmp") // not left behind by anybody
-	c.explain(explanation{
-		who: "our master", line: `'etc/shared/[^']+/merged\.mg': \['changed while it was read; it goes with the next round'\]`,
-		why: "it makes the merged file of a group anew, whose files change, while it packs the old one",
-	}, explanation{
+	c.explain(mergedAnew(), explanation{
 		who: "our master", line: `Changes are held back from all workers: |Held back files are accepted by the operator`,
 		why: "a thousand of its files have gone at once, which an operator has to confirm",
 	})
 	c.verify()
+}
+
+// mergedAnew explains a line of our master where the files of groups change.
+func mergedAnew() explanation {
+	return explanation{
+		who: "our master", line: `'etc/shared/[^']+/merged\.mg': \['changed while it was read; it goes with the next round'\]`,
+		why: "it makes the merged file of a group anew while it packs the old one",
+	}
 }
 
 // step is one change and its name. Steps build on one another.

@@ -79,6 +79,7 @@ func (c *cluster) endInTransfer(n *node, signal syscall.Signal, number int) {
 // interrupted explains the lines of nodes whose peer has gone.
 func interrupted() []explanation {
 	return append(parting(), []explanation{
+		mergedAnew(),
 		{"our worker", `Could not connect to master\. Trying again in 1 seconds\.`, "nobody listens while the master is away"},
 		{"their worker", `Could not connect to master\. Trying again in 10 seconds\.`, "the same; the number is a part of the text"},
 		{"our worker", `Connection closed due to an unhandled error: (connection reset by peer|broken pipe|the connection was closed in the middle of a frame)$`, "a killed master takes no leave"},
