@@ -41,7 +41,11 @@ func start(t testing.TB, limits Limits, handler Handler) *running {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := NewServer(LengthPrefix(), limits, nil)
+	return serve(t, path, ln, NewServer(LengthPrefix(), limits, nil), handler)
+}
+
+func serve(t testing.TB, path string, ln *Listener, s *Server, handler Handler) *running {
+	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- s.Serve(ctx, ln, handler) }()

@@ -12,6 +12,8 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"testudo/internal/logging"
 )
 
 // Handler answers one request of conn. The request is valid during the call
@@ -26,6 +28,7 @@ type Server struct {
 	log     *slog.Logger
 	stats   counters
 	watch   func(open int)
+	full    logging.Recurring
 
 	mu    sync.Mutex
 	conns map[*Conn]struct{}
@@ -129,11 +132,14 @@ func (s *Server) accept(ctx context.Context, ln *Listener, each func(*Conn)) err
 		}
 		pause = 0
 		if s.stats.open.Load() >= int64(s.limits.Connections) {
-			if s.stats.refused.Add(1) == 1 {
-				s.log.Warn("Too many connections, closing the new ones.", "socket", ln.Path(), "limit", s.limits.Connections)
-			}
+			s.stats.refused.Add(1)
+			s.full.Fail(s.log, slog.LevelWarn, "Too many connections, closing the new ones.",
+				slog.String("socket", ln.Path()), slog.Int("limit", s.limits.Connections))
 			nc.Close()
 			continue
+		}
+		if s.stats.open.Load() < int64(s.limits.Connections)/2 { // not at each connection around the limit
+			s.full.Recovered(s.log, "Connections are taken again.", slog.String("socket", ln.Path()))
 		}
 		number++
 		s.stats.accepted.Add(1)

@@ -7,8 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -139,22 +141,53 @@ func TestServer_ManyConnections(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer c.Close()
-		if s.Stats().Open >= limit {
-			gone(t, c)
+		// Taken or closed for sure before the next one comes.
+		_ = c.SetDeadline(time.Now().Add(20 * time.Second))
+		_, err = c.Write(frame("x"))
+		if err == nil {
+			_, err = io.ReadFull(c, make([]byte, 9))
+		}
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Fatal("neither taken nor closed")
+		} else if err != nil {
 			refused++
-			continue
-		}
-		// Taken for sure before the next one comes.
-		if _, err := c.Write(frame("x")); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := io.ReadFull(c, make([]byte, 9)); err != nil {
-			t.Fatal(err)
 		}
 	}
 	s.check(t, good)
 	if got := s.Stats(); got.Refused != int64(refused) || got.Open > limit || refused != tries-limit+1 {
 		t.Errorf("refused %d, %+v", refused, got)
+	}
+}
+
+// That the socket is full is told each time that it has become so.
+func TestServer_FullIsToldAgain(t *testing.T) {
+	var lines strings.Builder // written by the one who accepts, read when he is gone
+	path := filepath.Join(shortDir(t), "s")
+	ln, err := Listen(path, 0o660, -1, -1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	open := make(chan int, 100)
+	server := NewServer(LengthPrefix(), Limits{Connections: 2}, slog.New(slog.NewTextHandler(&lines, nil)))
+	server.Watch(func(n int) { open <- n })
+	s := serve(t, path, ln, server, echo)
+	await := func(n int) {
+		for n != <-open {
+		}
+	}
+	for range 2 {
+		a, b := s.raw(t), s.raw(t)
+		await(2)
+		gone(t, s.raw(t))
+		a.Close()
+		b.Close()
+		await(0)
+	}
+	if err := s.stop(); err != nil {
+		t.Fatal(err)
+	}
+	if got := lines.String(); strings.Count(got, "Too many connections") != 2 || strings.Count(got, "Connections are taken again.") != 1 {
+		t.Error(got)
 	}
 }
 
