@@ -5,8 +5,7 @@ import "errors"
 var (
 	// ErrQuery is returned when a statement cannot be run: it is no SQL, names
 	// what is not there, violates a constraint, reaches beyond the database or took
-	// too long. The socket's
-	// text for it is "Cannot execute SQL query".
+	// too long. The socket's text for it is "Cannot execute SQL query".
 	ErrQuery = errors.New("statement cannot be executed")
 
 	// ErrWriteRefused is returned by SQL for a statement that would write while

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"sync"
 
 	"testudo/internal/agent"
 	"testudo/internal/atomicfile"
@@ -60,7 +61,7 @@ func (s *Store) tryOpen(ctx context.Context, id agent.ID) (*sqlitedb.DB, error) 
 
 // create makes an empty database for the agent.
 func (s *Store) create(id agent.ID) error {
-	data, err := s.template()
+	data, err := s.template.get(s.o.Dir)
 	if err != nil {
 		return fmt.Errorf("make an empty database: %w", err)
 	}
@@ -69,9 +70,39 @@ func (s *Store) create(id agent.ID) error {
 	})
 }
 
+// templateName is the beginning of the names of directories in which empty
+// databases are made.
+const templateName = ".template-"
+
+// template is an empty database, made when it is needed for the first time.
+type template struct {
+	mu   sync.Mutex
+	data []byte
+}
+
+// get returns its bytes. A failure, as of a full disk, is not for ever: the next
+// call tries again.
+func (t *template) get(dir string) (data []byte, err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.data == nil {
+		t.data, err = newTemplate(dir)
+	}
+	return t.data, err
+}
+
+// removeTemplates removes what a killed process has left of them.
+func removeTemplates(root *os.Root) error {
+	names, err := fs.Glob(root.FS(), templateName+"*")
+	for _, name := range names {
+		err = errors.Join(err, root.RemoveAll(name))
+	}
+	return err
+}
+
 // newTemplate returns the bytes of an empty database, which it makes in dir.
 func newTemplate(dir string) (data []byte, err error) {
-	work, err := os.MkdirTemp(dir, ".template-*")
+	work, err := os.MkdirTemp(dir, templateName+"*")
 	if err != nil {
 		return nil, err
 	}

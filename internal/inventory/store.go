@@ -34,7 +34,7 @@ type Store struct {
 	o        Options
 	root     *os.Root
 	turns    chan struct{} // one token for each request that runs, MaxOpen at most
-	template func() ([]byte, error)
+	template template
 
 	mu     sync.Mutex
 	open   map[agent.ID]*handle
@@ -69,9 +69,10 @@ func Open(o Options) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open inventory: %w", err)
 	}
-	s := &Store{o: o, root: root, turns: make(chan struct{}, o.MaxOpen), open: map[agent.ID]*handle{}}
-	s.template = sync.OnceValues(func() ([]byte, error) { return newTemplate(o.Dir) })
-	return s, nil
+	if err := removeTemplates(root); err != nil {
+		return nil, errors.Join(fmt.Errorf("open inventory: %w", err), root.Close())
+	}
+	return &Store{o: o, root: root, turns: make(chan struct{}, o.MaxOpen), open: map[agent.ID]*handle{}}, nil
 }
 
 // Close interrupts what runs and closes every database.

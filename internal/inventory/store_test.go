@@ -224,6 +224,38 @@ func TestOpen_DamagedFile(t *testing.T) {
 	}
 }
 
+// What was missing for a new database may come back.
+func TestOpen_AfterAFailureToMakeOne(t *testing.T) {
+	s := openStore(t, Options{})
+	away := s.o.Dir + "-away"
+	if err := os.Rename(s.o.Dir, away); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.SQL(t.Context(), 1, "select 1"); !errors.Is(err, ErrOpen) {
+		t.Errorf("%v, want ErrOpen", err)
+	}
+	if err := os.Rename(away, s.o.Dir); err != nil {
+		t.Fatal(err)
+	}
+	if got := query(t, s, 1, "select 1"); got != `[{"1":1}]` {
+		t.Error(got)
+	}
+}
+
+func TestOpen_RemovesWhatAKilledProcessLeft(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.Mkdir(filepath.Join(dir, templateName+"123"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, templateName+"123", "template.db"), []byte("half"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	openStore(t, Options{Dir: dir})
+	if left, _ := os.ReadDir(dir); len(left) != 0 {
+		t.Errorf("left: %v", left)
+	}
+}
+
 func TestClose_EndsRequests(t *testing.T) {
 	s := openStore(t, Options{})
 	query(t, s, 1, "select 1")
