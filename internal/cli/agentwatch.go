@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -27,7 +28,7 @@ type picture struct {
 // node that goes away and comes back is waited for.
 func (c *agentsCmd) watch(e *env, dir string, v *agentView) error {
 	out := screen.New(e.out)
-	v.filter.Limit = min(max(v.filter.Limit, 1), watchRows)
+	v.filter.Limit = min(cmp.Or(v.filter.Limit, watchRows), watchRows) // 0 wants as many as there is room for
 	turn := time.NewTicker(c.Every)
 	defer turn.Stop()
 	reader := &again{dir: dir}

@@ -64,7 +64,7 @@ func (r *dbReport) write(e *env) error {
 		fmt.Fprintln(e.err, problem)
 	}
 	if !r.OK {
-		fmt.Fprintf(e.err, "testudo: %s is not sound; stop the node and put a backup in its place with 'testudo db restore', or move the file away: a worker's is filled again by the master, a master's from etc/client.keys\n", r.File)
+		fmt.Fprintf(e.err, "testudo: %s is not sound; stop the node and put a backup in its place with 'testudo db restore', or move the file away: a worker's is filled again by the master, a master's from etc/client.keys, without the groups of the agents\n", r.File)
 		return nil
 	}
 	state := "no node runs"
