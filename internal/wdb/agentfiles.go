@@ -62,6 +62,12 @@ func (s *Server) agentSQL(ctx context.Context, id agent.ID, args string) reply {
 	if s.inv == nil {
 		return noDatabase(id)
 	}
+	select {
+	case s.agentQueries <- struct{}{}:
+		defer func() { <-s.agentQueries }()
+	case <-ctx.Done():
+		return s.orText(context.Cause(ctx), text)
+	}
 	rows, err := s.inv.SQL(ctx, id, args)
 	switch {
 	case err == nil:

@@ -134,6 +134,20 @@ func TestServer_QueryTime(t *testing.T) {
 	asking.Wait()
 }
 
+// Statements on agents' databases wait for one another; nobody else waits for them.
+func TestServer_AgentQueriesKeepUpOnlyThemselves(t *testing.T) {
+	w := newWorld(t, Options{QueryTime: 100 * time.Millisecond, AgentQueries: 2})
+	const statement, record = "agent 0 sql select count(*) as n from sys_hotfixes", `agent 0 dbsync hotfixes INSERTED {"hotfix":"KB1","checksum":"x"}`
+	w.want(statement, `ok [{"n":0}]`)
+	w.server.agentQueries <- struct{}{}
+	w.want(statement, `ok [{"n":0}]`)
+	w.server.agentQueries <- struct{}{}
+	w.want(statement, "err Cannot execute SQL query")
+	w.want(record, "ok ")
+	<-w.server.agentQueries
+	w.want(statement, `ok [{"n":1}]`)
+}
+
 func TestServer_WritesAreRefusedUnlessConfigured(t *testing.T) {
 	w := newWorld(t, Options{})
 	for _, statement := range []string{

@@ -28,7 +28,8 @@ type Options struct {
 	MessageTime  time.Duration // from a message's first byte to its last, either way; 10 s
 	QueryTime    time.Duration // of one request; those that work on the whole file have 20 times as much; 30 s
 	Requests     int           // under way at a time; 256
-	Queries      int           // of these, statements of "sql"; 3
+	Queries      int           // of these, statements of "global sql"; 3
+	AgentQueries int           // and of "agent ID sql"; 8
 	SQLWrites    bool          // "sql" may write
 
 	// What the JSON commands tell.
@@ -47,6 +48,7 @@ func (o Options) withDefaults() Options {
 	orDefault(&o.QueryTime, 30*time.Second)
 	orDefault(&o.Requests, 256)
 	orDefault(&o.Queries, 3)
+	orDefault(&o.AgentQueries, 8)
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
@@ -69,8 +71,9 @@ type Server struct {
 	started time.Time
 	socket  *unixsock.Server
 
-	requests chan struct{} // a token for each request under way
-	queries  chan struct{} // a token for each statement of a client
+	requests     chan struct{} // a token for each request under way
+	queries      chan struct{} // a token for each statement of a client
+	agentQueries chan struct{} // the same for agents' own databases
 }
 
 // NewServer makes a server over the databases of one node. inv may be nil: then
@@ -80,6 +83,7 @@ func NewServer(store *agentdb.Store, inv *inventory.Store, o Options) *Server {
 	s := &Server{
 		o: o, store: store, inv: inv, started: time.Now(),
 		requests: make(chan struct{}, o.Requests), queries: make(chan struct{}, o.Queries),
+		agentQueries: make(chan struct{}, o.AgentQueries),
 	}
 	s.socket = unixsock.NewServer(unixsock.LengthPrefix(), unixsock.Limits{
 		Message: o.MessageBytes, Reply: replyBytes, Connections: o.Connections,
