@@ -111,8 +111,8 @@ func (s *scan) makeMultiDir() error {
 }
 
 // multigroup makes the file of one combination. While the directory of one of
-// its groups is missing, or files are going from it, a file that is there stays as it is: the group's
-// agents will soon have another combination.
+// its groups is missing, or files are going from it, a file that is there stays
+// as it is: the group's agents will soon have another combination.
 func (s *scan) multigroup(m multigroup) error {
 	dir := multiDir + "/" + m.hash
 	name := dir + "/" + mergedName
