@@ -41,6 +41,10 @@ type agents struct {
 	inventory *inventory.Store // nil when external
 	hints     *filetree.Tree   // watches the files that the database follows; nil when external
 	client    *wdb.Client      // nil when embedded
+	listener  *unixsock.Listener
+
+	reports   *agentinfo.Master   // of a master
+	groupsOut *agentgroups.Master // of a master
 }
 
 // database is what the exchanges want of an agent database.
@@ -81,6 +85,7 @@ func (n *Node) addAgents(ctx context.Context, o Options) (database, error) {
 	if err != nil {
 		return nil, fmt.Errorf("serve agent database: %w", err)
 	}
+	n.agents.listener = listener
 	store := n.agents.store
 	n.group.Add("agent database", store.Run)
 	n.group.Add("agent database socket", func(ctx context.Context) error { return socket.Serve(ctx, listener) })
@@ -174,11 +179,12 @@ func (n *Node) groupBuilder(o Options) *groups.Builder {
 // masterOfAgents is the master's end of the exchanges about agents.
 func (n *Node) masterOfAgents(db database) []cluster.Exchange {
 	own := n.cfg.Intervals.Master
-	groupsOut := agentgroups.NewMaster(agentgroups.MasterConfig{
+	n.agents.groupsOut = agentgroups.NewMaster(agentgroups.MasterConfig{
 		StartDelay: own.AgentGroupStartDelay, Interval: own.SyncAgentGroups, Early: early, Log: n.log,
 	}, n.agents.groups(db))
-	n.group.Add("groups to workers", groupsOut.Run)
-	return []cluster.Exchange{agentinfo.NewMaster(agentinfo.MasterConfig{Timeout: own.TimeoutAgentInfo}, db), groupsOut}
+	n.agents.reports = agentinfo.NewMaster(agentinfo.MasterConfig{Timeout: own.TimeoutAgentInfo}, db)
+	n.group.Add("groups to workers", n.agents.groupsOut.Run)
+	return []cluster.Exchange{n.agents.reports, n.agents.groupsOut}
 }
 
 // workerOfAgents is the worker's end of them.
@@ -199,6 +205,9 @@ func (a *agents) close() error {
 	var errs []error
 	if a.client != nil {
 		errs = append(errs, a.client.Close())
+	}
+	if a.listener != nil { // nobody serves it when another part of the node could not be built
+		errs = append(errs, a.listener.Close())
 	}
 	if a.hints != nil {
 		errs = append(errs, a.hints.Close())

@@ -33,16 +33,49 @@ type WorkerStatus struct {
 	Testudo       bool       `json:"testudo"`
 	Connected     time.Time  `json:"connected_since"`
 	LastKeepAlive *time.Time `json:"last_keep_alive,omitempty"`
+
+	// docs/agentsync.md §10
+	AgentInfoFree  *bool      `json:"sync_agent_info_free,omitempty"`
+	LastAgentInfo  *AgentSync `json:"last_sync_agentinfo,omitempty"`
+	LastAgentGroup *AgentSync `json:"last_sync_agentgroup,omitempty"`
+	LastFullGroups *AgentSync `json:"last_sync_full_agentgroup,omitempty"`
+}
+
+// AgentSync is the last time that agents' data went from one node to the other.
+type AgentSync struct {
+	Started time.Time  `json:"started"`
+	Ended   *time.Time `json:"ended,omitempty"` // absent while there is no result
+	Chunks  int        `json:"chunks"`          // that were stored
+}
+
+func agentSync(started, ended time.Time, chunks int) *AgentSync {
+	if started.IsZero() {
+		return nil
+	}
+	return &AgentSync{Started: started, Ended: set(ended), Chunks: chunks}
+}
+
+// addAgentSyncs fills in how the exchanges about agents stand with the worker.
+func (w *WorkerStatus) addAgentSyncs(a *agents) {
+	if info, ok := a.reports.Status(w.Name); ok {
+		w.AgentInfoFree, w.LastAgentInfo = &info.Free, agentSync(info.Started, info.Ended, info.Chunks)
+	}
+	if changes, full, ok := a.groupsOut.Status(w.Name); ok {
+		w.LastAgentGroup = agentSync(changes.Started, changes.Ended, changes.Chunks)
+		w.LastFullGroups = agentSync(full.Started, full.Ended, full.Chunks)
+	}
 }
 
 func statusOfMaster(n *Node, m *cluster.Master, files *integrity.Master) Status {
 	s := n.commonStatus()
 	s.Files = files.Files()
 	for _, w := range m.Members() {
-		s.Workers = append(s.Workers, WorkerStatus{
+		worker := WorkerStatus{
 			Name: w.Name, Version: w.Version, Address: w.Address, Testudo: w.Testudo,
 			Connected: w.Connected, LastKeepAlive: set(w.LastKeepAlive),
-		})
+		}
+		worker.addAgentSyncs(&n.agents)
+		s.Workers = append(s.Workers, worker)
 	}
 	return s
 }
