@@ -368,11 +368,11 @@ func (m *model) end() {
 // Whatever happens on the way, in the end all databases agree and nothing that
 // was confirmed is lost. TESTUDO_SEEDS is how many histories are tried.
 func TestModel_AllDatabasesAgree(t *testing.T) {
-	seeds := 60
+	seeds := 1000
 	if n, err := strconv.Atoi(os.Getenv("TESTUDO_SEEDS")); err == nil {
 		seeds = n
 	} else if testing.Short() {
-		seeds = 10
+		seeds = 50
 	}
 	for seed := range seeds {
 		t.Run(strconv.Itoa(seed), func(t *testing.T) {
