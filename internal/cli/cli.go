@@ -46,6 +46,7 @@ type root struct {
 	Init     initCmd     `cmd:"" help:"Make the home of a new node."`
 	Files    filesCmd    `cmd:"" help:"Show what each node has of the synchronised files."`
 	Agents   agentsCmd   `cmd:"" help:"Show the agents that a node knows: their states, nodes and groups."`
+	Groups   groupsCmd   `cmd:"" help:"Show, make and remove the groups of agents."`
 	DB       dbCmd       `cmd:"" name:"db" help:"Save, put back and check a node's database of agents."`
 	Demo     demoCmd     `cmd:"" help:"Show a cluster at work on this machine."`
 	Simulate simulateCmd `cmd:"" help:"Try a cluster with agents that do not exist."`
