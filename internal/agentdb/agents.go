@@ -85,7 +85,8 @@ func (s *Store) RenameAgent(ctx context.Context, id agent.ID, name string) error
 			return err
 		}
 		if r := t.edit(id); r != nil {
-			r.name, r.print = name, 0
+			r.name = name
+			r.rewritten()
 		}
 		return nil
 	})
@@ -128,6 +129,9 @@ func (s *Store) UpdateKeepalive(ctx context.Context, id agent.ID, status, sync s
 	})
 }
 
+// rewritten says that what rarely changes of the agent may have changed.
+func (r *record) rewritten() { r.print, r.told = 0, 0 }
+
 // setStatus takes in two values that the table has accepted.
 func (r *record) setStatus(status, sync string) {
 	r.status, r.syncreq, r.lags = agent.Status(status), sync == syncReq, false
@@ -163,7 +167,8 @@ func (s *Store) UpdateStatusCode(ctx context.Context, id agent.ID, code int64, s
 			return err
 		}
 		if r := t.edit(id); r != nil {
-			r.code, r.version, r.print = int32(code), orEmpty(version), 0
+			r.code, r.version = int32(code), orEmpty(version)
+			r.rewritten()
 			r.syncreq, r.lags = sync == syncReq, false
 		}
 		return nil

@@ -61,7 +61,8 @@ func (s *Store) UpdateData(ctx context.Context, d Data) error {
 			return err
 		}
 		if r := t.edit(d.ID); r != nil {
-			r.keepalive, r.node, r.version, r.print = t.seen(d.ID), orEmpty(d.NodeName), orEmpty(d.Version), 0
+			r.keepalive, r.node, r.version = t.seen(d.ID), orEmpty(d.NodeName), orEmpty(d.Version)
+			r.rewritten()
 			r.setStatus(orEmpty(d.ConnectionStatus), sync)
 			if d.AgentIP != nil {
 				r.hasIP, r.ip = true, *d.AgentIP

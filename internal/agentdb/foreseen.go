@@ -49,7 +49,8 @@ func (t *tx) enrolForeseen(a NewAgent) error {
 		return err
 	}
 	r := t.edit(a.ID)
-	r.name, r.added, r.print = a.Name, a.DateAdd, 0
+	r.name, r.added = a.Name, a.DateAdd
+	r.rewritten()
 	if a.IP != nil {
 		r.hasIP, r.ip = true, *a.IP
 	}

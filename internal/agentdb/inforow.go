@@ -1,7 +1,9 @@
 package agentdb
 
 import (
-	"hash/maphash"
+	"crypto/sha256"
+	"encoding/binary"
+	"strconv"
 
 	"testudo/internal/sqlitedb"
 )
@@ -176,37 +178,28 @@ func bind(st *sqlitedb.Stmt, param int, v *value) {
 	}
 }
 
-// print is the fingerprint of the row but for what changes often; never 0.
-func (r *infoRow) print(seed maphash.Seed) uint64 {
-	var h maphash.Hash
-	h.SetSeed(seed)
-	h.WriteByte('I')
+// fingerprint is that of the row but for what changes often; never 0. It is the
+// same on every node (docs/extensions.md).
+func (r *infoRow) fingerprint() uint64 {
+	var room [1024]byte
+	b := room[:0]
 	for i := range slowColumns {
 		v := &r.columns[i]
-		h.WriteByte(byte(v.kind))
+		b = append(b, byte(v.kind))
 		if v.kind == number {
-			printNumber(&h, v.number)
+			b = strconv.AppendInt(b, int64(v.number), 10)
 		}
-		h.WriteString(v.text)
-		h.WriteByte(0)
+		b = append(append(b, v.text...), 0)
 	}
 	if r.hasLabels {
-		h.WriteByte('L')
+		b = append(b, 'L')
 		for i := range r.labels {
 			l := &r.labels[i]
-			printNumber(&h, l.id)
-			h.WriteString(l.key)
-			h.WriteByte(0)
-			h.WriteString(l.value)
-			h.WriteByte(0)
+			b = append(strconv.AppendInt(b, int64(l.id), 10), 0)
+			b = append(append(b, l.key...), 0)
+			b = append(append(b, l.value...), 0)
 		}
 	}
-	return h.Sum64() | 1
-}
-
-func printNumber(h *maphash.Hash, n int32) {
-	for range 4 {
-		h.WriteByte(byte(n))
-		n >>= 8
-	}
+	sum := sha256.Sum256(b)
+	return binary.BigEndian.Uint64(sum[:]) | 1
 }

@@ -11,8 +11,9 @@ import (
 const selectRecord = "SELECT id, name, ip, node_name, version, `group`, last_keepalive, date_add, disconnection_time," +
 	" connection_status, sync_status, group_sync_status, status_code FROM agent"
 
-// loadRoster reads all agents.
-func (s *Store) loadRoster(ctx context.Context) error {
+// loadRoster reads all agents. keep says that of those that are known what rarely
+// changes is as it was.
+func (s *Store) loadRoster(ctx context.Context, keep bool) error {
 	fresh := newRoster()
 	err := s.db.Load().Read(ctx, func(c *sqlitedb.Conn) error {
 		return sqlitedb.Select(c, selectRecord+" ORDER BY id", func(st *sqlitedb.Stmt) error {
@@ -31,6 +32,9 @@ func (s *Store) loadRoster(ctx context.Context) error {
 	}
 	s.roster.mu.Lock()
 	defer s.roster.mu.Unlock()
+	if keep {
+		fresh.keepPrintsLocked(s.roster)
+	}
 	s.roster.blocks, s.roster.names, s.roster.size = fresh.blocks, fresh.names, fresh.size
 	s.roster.counts, s.roster.seq = fresh.counts, s.roster.seq+1
 	s.roster.lagging.Store(0)
@@ -38,9 +42,21 @@ func (s *Store) loadRoster(ctx context.Context) error {
 }
 
 // reloadAfterWrite is loadRoster for what was written behind the records' back.
-func (s *Store) reloadAfterWrite() {
-	if err := s.loadRoster(context.Background()); err != nil {
+func (s *Store) reloadAfterWrite(keep bool) {
+	if err := s.loadRoster(context.Background(), keep); err != nil {
 		s.log.Error("The agents could not be read again; lists and counts are old until the next start.", slog.Any("error", err))
+	}
+}
+
+// keepPrintsLocked takes the fingerprints of the agents that are in old as well.
+func (r *roster) keepPrintsLocked(old *roster) {
+	for _, b := range r.blocks {
+		for i := range b.rows {
+			p := &b.rows[i]
+			if k, j, ok := old.findLocked(p.id); ok {
+				p.print, p.told = old.blocks[k].rows[j].print, old.blocks[k].rows[j].told
+			}
+		}
 	}
 }
 

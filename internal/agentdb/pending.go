@@ -6,8 +6,8 @@ import (
 	"testudo/internal/sqlitedb"
 )
 
-// scanFrom is from which share of the agents on the whole table is scanned rather
-// than each agent looked up: one in so many.
+// scanFrom is up to how many times more ids than agents a list may span for being
+// read in one go rather than agent by agent.
 const scanFrom = 8
 
 // chunker divides a report.
@@ -37,20 +37,17 @@ func (k *chunker) end() {
 }
 
 // pendingChunks reads the agents of the list, which is not empty.
-func pendingChunks(c *sqlitedb.Conn, due []dueAgent) ([][]byte, error) {
+// printed fills in their fingerprints.
+func pendingChunks(c *sqlitedb.Conn, due []dueAgent, printed bool) ([][]byte, error) {
 	r, err := newReport(c)
 	if err != nil {
 		return nil, err
 	}
 	k := &chunker{}
-	rows := 0
-	err = sqlitedb.Select(c, "SELECT count(*) FROM agent", func(st *sqlitedb.Stmt) error {
-		rows = st.ColumnInt(0)
-		return nil
-	})
-	if err == nil && len(due) > rows/scanFrom {
+	r.printed = printed
+	if int(due[len(due)-1].id-due[0].id) < len(due)*scanFrom {
 		err = r.scan(due, k)
-	} else if err == nil {
+	} else {
 		err = r.lookUp(due, k)
 	}
 	k.end()
@@ -59,12 +56,13 @@ func pendingChunks(c *sqlitedb.Conn, due []dueAgent) ([][]byte, error) {
 
 func (r *report) lookUp(due []dueAgent, k *chunker) error {
 	var text []byte
-	for _, d := range due {
+	for i := range due {
 		var err error
-		if text, err = r.appendAgent(text[:0], d.id); err != nil {
+		if text, err = r.appendAgent(text[:0], due[i].id); err != nil {
 			return err
 		}
 		if len(text) > 0 {
+			r.print(&due[i], text)
 			k.add(text)
 		}
 	}
@@ -108,6 +106,7 @@ func (r *report) scan(due []dueAgent, k *chunker) (err error) {
 			}
 		}
 		text = closeAgent(text, n)
+		r.print(&due[0], text)
 		k.add(text)
 		return nil
 	}, int64(first)))

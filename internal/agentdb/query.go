@@ -124,7 +124,8 @@ func (s *Store) SQL(ctx context.Context, statement string, write bool) (Page, er
 		})
 		if err == nil {
 			s.groupsChanged.Add(1)
-			s.reloadAfterWrite()
+			s.reloadAfterWrite(setsOnlyStates(statement))
+			s.infoHint.give()
 		}
 		return asQuery(err)
 	})
@@ -141,6 +142,34 @@ func endsTransaction(statement string) bool {
 	default:
 		return false
 	}
+}
+
+// setsOnlyStates recognises updates of agents that give plain values to what
+// changes often, and to nothing else: by these programs mark agents as to be
+// reported. What it does not recognise is taken for more than that.
+func setsOnlyStates(statement string) bool {
+	rest, ok := strings.CutPrefix(statement, "UPDATE agent SET ")
+	if !ok {
+		return false
+	}
+	rest, _, _ = strings.Cut(rest, " WHERE ")
+	for assignment := range strings.SplitSeq(rest, ", ") {
+		column, value, ok := strings.Cut(assignment, " = ")
+		switch column {
+		case "last_keepalive", "sync_status", "connection_status", "disconnection_time", "status_code":
+		default:
+			return false
+		}
+		if inner, quoted := strings.CutPrefix(value, "'"); quoted {
+			if value, ok = strings.CutSuffix(inner, "'"); !ok {
+				return false // what looks like the end of it may be part of a text
+			}
+		}
+		if !ok || strings.Trim(value, "_0123456789abcdefghijklmnopqrstuvwxyz") != "" {
+			return false
+		}
+	}
+	return true
 }
 
 // sqlLimit is where the text of a statement's rows is cut off: the longest answer

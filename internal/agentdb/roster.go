@@ -49,6 +49,10 @@ type record struct {
 	// print is a fingerprint of the columns that rarely change and of the labels,
 	// as they were last written together; 0 is unknown.
 	print uint64
+
+	// told is the fingerprint of what the master has confirmed to have of these, for
+	// as long as it is so; 0 for nothing.
+	told uint64
 }
 
 // row is a record in little memory.
@@ -64,7 +68,8 @@ type row struct {
 	lags          bool
 	keepalive     int64
 	added, gone   int64
-	seq, print    uint64
+	seq           uint64
+	print, told   uint64
 	name, ip      string
 }
 
@@ -148,7 +153,7 @@ func (r *roster) unpackLocked(p *row) record {
 		id: p.id, status: statusOf(p.status), hasIP: p.hasIP, syncreq: p.syncreq, regroup: p.regroup, lags: p.lags, code: p.code,
 		name: p.name, ip: p.ip,
 		node: r.names.text(p.node), version: r.names.text(p.version), group: r.names.text(p.group),
-		keepalive: p.keepalive, added: p.added, gone: p.gone, seq: p.seq, print: p.print,
+		keepalive: p.keepalive, added: p.added, gone: p.gone, seq: p.seq, print: p.print, told: p.told,
 	}
 }
 
@@ -159,7 +164,7 @@ func (r *roster) packLocked(p *row, c *record) {
 		id: c.id, status: statusNumber(c.status), hasIP: c.hasIP, syncreq: c.syncreq, regroup: c.regroup, lags: c.lags, code: c.code,
 		name: c.name, ip: c.ip,
 		node: r.names.take(c.node), version: r.names.take(c.version), group: r.names.take(c.group),
-		keepalive: c.keepalive, added: c.added, gone: c.gone, seq: c.seq, print: c.print,
+		keepalive: c.keepalive, added: c.added, gone: c.gone, seq: c.seq, print: c.print, told: c.told,
 	}
 	r.dropNamesLocked(&old)
 }
@@ -307,7 +312,7 @@ func (s *Store) publish(t *tx) {
 	}
 	s.publishForeseen(t)
 	if t.reload {
-		s.reloadAfterWrite()
+		s.reloadAfterWrite(false)
 		s.infoHint.give()
 		s.groupsHint.give()
 		return

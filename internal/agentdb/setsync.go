@@ -99,7 +99,7 @@ func (t *tx) setAgent(r *infoRow) error {
 	if t.stale(&ours, r) {
 		return nil
 	}
-	print := r.print(t.s.seed)
+	print := r.fingerprint()
 	if ours.print == print {
 		if r.onlyKeepalive(&ours) {
 			return t.touch(id, int64(r.columns[colLastKeepalive].number), false)
@@ -118,7 +118,9 @@ func (t *tx) setAgent(r *infoRow) error {
 	if err := t.setLabels(id, r); err != nil {
 		return err
 	}
-	t.edit(id).print = print
+	c := t.edit(id)
+	c.rewritten()
+	c.print = print
 	return nil
 }
 
@@ -266,7 +268,7 @@ func (t *tx) setLabels(id agent.ID, r *infoRow) error {
 		return nil
 	}
 	if c := t.edit(id); c != nil {
-		c.print = 0
+		c.rewritten()
 	}
 	if err := t.exec("DELETE FROM labels WHERE id = ?1", int64(id)); err != nil {
 		return err
@@ -277,7 +279,7 @@ func (t *tx) setLabels(id agent.ID, r *infoRow) error {
 			return err
 		}
 		if c := t.edit(agent.ID(l.id)); c != nil {
-			c.print = 0
+			c.rewritten()
 		}
 	}
 	return nil

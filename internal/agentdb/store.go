@@ -126,7 +126,7 @@ func (s *Store) load(ctx context.Context) error {
 		return advise(err)
 	}
 	s.db.Store(db)
-	if err := s.loadRoster(ctx); err != nil {
+	if err := s.loadRoster(ctx, false); err != nil {
 		return advise(errors.Join(fmt.Errorf("read the agents of %s: %w", s.o.Path, err), db.Close()))
 	}
 	return nil

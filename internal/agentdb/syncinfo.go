@@ -27,6 +27,9 @@ type report struct {
 	c      *sqlitedb.Conn
 	agent  members
 	labels members
+
+	printed bool    // fingerprints are wanted
+	row     infoRow // room
 }
 
 func newReport(c *sqlitedb.Conn) (*report, error) {
@@ -122,8 +125,9 @@ func (t *tx) syncInfo() (Page, error) {
 
 // dueAgent is an agent that is to be reported, and which state of it.
 type dueAgent struct {
-	id  agent.ID
-	seq uint64
+	id    agent.ID
+	seq   uint64
+	print uint64 // of the text that is sent, if wanted
 }
 
 // due returns the agents above id that are to be reported, ascending; at most max
@@ -143,7 +147,7 @@ func (r *roster) due(after agent.ID, max int) []dueAgent {
 		if max > 0 && len(list) == max {
 			break
 		}
-		list = append(list, dueAgent{p.id, p.seq})
+		list = append(list, dueAgent{id: p.id, seq: p.seq})
 	}
 	return list
 }
@@ -165,7 +169,7 @@ func (s *Store) PendingInfo(ctx context.Context, max int) (chunks [][]byte, more
 	if len(due) > 0 {
 		// The rows are read after the list: they are as new as it says, or newer.
 		err = s.read(ctx, func(c *sqlitedb.Conn) (err error) {
-			chunks, err = pendingChunks(c, due)
+			chunks, err = pendingChunks(c, due, false)
 			return err
 		})
 	}
@@ -173,18 +177,23 @@ func (s *Store) PendingInfo(ctx context.Context, max int) (chunks [][]byte, more
 	return chunks, more, confirm, err
 }
 
-// confirmInfo marks agents as reported, some at a time.
+// confirmInfo marks agents as reported.
 func (s *Store) confirmInfo(ctx context.Context, due []dueAgent) error {
+	return s.confirmEach(ctx, due, func(t *tx, d dueAgent) { t.mark(d.id, false) })
+}
+
+// confirmEach calls fn for those agents that have not changed since the list was
+// made, some at a time.
+func (s *Store) confirmEach(ctx context.Context, due []dueAgent, fn func(*tx, dueAgent)) error {
 	for some := range slices.Chunk(due, piece) {
 		err := s.writeLazily(ctx, func(t *tx) error {
 			for _, d := range some {
 				if _, changed := t.changed[d.id]; changed {
 					continue // in this very transaction
 				}
-				if r, ok := t.s.roster.get(d.id); !ok || !r.syncreq || r.seq != d.seq {
-					continue
+				if r, ok := t.s.roster.get(d.id); ok && r.syncreq && r.seq == d.seq {
+					fn(t, d)
 				}
-				t.mark(d.id, false)
 			}
 			return nil
 		})

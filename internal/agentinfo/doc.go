@@ -10,6 +10,8 @@ package agentinfo
 import (
 	"context"
 	"time"
+
+	"testudo/internal/agent"
 )
 
 // Commands of the exchange.
@@ -18,6 +20,7 @@ const (
 	cmdString     = "syn_a_w_m"
 	cmdDone       = "syn_m_a_e"
 	cmdFailed     = "syn_m_a_err"
+	cmdBrief      = "t_ag_brief" // names a string of agents in brief (docs/extensions.md)
 )
 
 const (
@@ -27,6 +30,9 @@ const (
 	// setCommand is what the original runs for each chunk.
 	setCommand = "global sync-agent-info-set"
 	payload    = "{}"
+
+	// briefCommand stands in strings of agents in brief.
+	briefCommand = "testudo agents brief"
 )
 
 // Status is how the exchange stands, for overviews (docs/agentsync.md §10).
@@ -51,6 +57,27 @@ type Source interface {
 type Sink interface {
 	// SetSyncInfo stores a JSON list of agents.
 	SetSyncInfo(ctx context.Context, list []byte) error
+}
+
+// BriefSource is a Source that can also report agents in brief, of which the
+// master has all but what changes often.
+type BriefSource interface {
+	Source
+	// PendingBrief returns agents above an id, at most max, that can be reported
+	// in brief; nil when there are none. last is the highest of them. confirm
+	// takes down that the master has them, except for those it wants whole.
+	PendingBrief(ctx context.Context, after agent.ID, max int) (list []byte, last agent.ID, confirm func(ctx context.Context, whole []agent.ID) error, err error)
+	// PendingWhole returns other agents above an id in the same way, as
+	// PendingInfo does.
+	PendingWhole(ctx context.Context, after agent.ID, max int) (chunks [][]byte, last agent.ID, confirm func(context.Context) error, err error)
+}
+
+// BriefSink is a Sink that takes such agents.
+type BriefSink interface {
+	Sink
+	// SetBrief stores what PendingBrief has given and returns the agents that it
+	// wants whole.
+	SetBrief(ctx context.Context, list []byte) (whole []agent.ID, err error)
 }
 
 // Changer is a Source that says when something has changed. Changed's channel

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"testudo/internal/agent"
 	"testudo/internal/chunks"
 	"testudo/internal/session"
 )
@@ -94,7 +95,28 @@ func (m *Master) Offer(s *session.Session, mux *session.Mux) func(context.Contex
 		What: what, Task: task, Command: setCommand, Done: cmdDone, Failed: cmdFailed,
 		Store: c.store, After: c.finished,
 	}))
+	if sink, ok := m.sink.(BriefSink); ok {
+		mux.Handle(cmdBrief, c.inbox.Handle(chunks.Kind{
+			What: what, Task: task, Command: briefCommand, Done: cmdDone, Failed: cmdFailed,
+			Store: func(ctx context.Context, log *slog.Logger, list [][]byte) (chunks.Result, error) {
+				return c.storeBrief(ctx, log, sink, list)
+			},
+			After: c.finished,
+		}))
+	}
 	return c.run
+}
+
+// storeBrief is store for agents in brief.
+func (c *receiving) storeBrief(ctx context.Context, log *slog.Logger, sink BriefSink, list [][]byte) (chunks.Result, error) {
+	var whole []agent.ID
+	r, err := c.storeWith(ctx, log, list, func(ctx context.Context, chunk []byte) error {
+		some, err := sink.SetBrief(ctx, chunk)
+		whole = append(whole, some...)
+		return err
+	})
+	r.Whole = whole
+	return r, err
 }
 
 // run makes the worker known while its session lives.
@@ -122,6 +144,10 @@ func (c *receiving) permission(context.Context, *session.Session, []byte) (sessi
 
 // store writes the chunks of one string into the database.
 func (c *receiving) store(ctx context.Context, log *slog.Logger, list [][]byte) (chunks.Result, error) {
+	return c.storeWith(ctx, log, list, c.m.sink.SetSyncInfo)
+}
+
+func (c *receiving) storeWith(ctx context.Context, log *slog.Logger, list [][]byte, put func(context.Context, []byte) error) (chunks.Result, error) {
 	select {
 	case c.m.writing <- struct{}{}:
 		defer func() { <-c.m.writing }()
@@ -130,7 +156,7 @@ func (c *receiving) store(ctx context.Context, log *slog.Logger, list [][]byte) 
 	}
 	ctx, cancel := context.WithTimeout(ctx, c.m.cfg.Timeout)
 	defer cancel()
-	return chunks.Store(ctx, log, what, list, c.m.sink.SetSyncInfo)
+	return chunks.Store(ctx, log, what, list, put)
 }
 
 func (c *receiving) finished(_ context.Context, _ *slog.Logger, began time.Time, _ [][]byte, r chunks.Result) {

@@ -78,11 +78,14 @@ type reporting struct {
 	s      *session.Session
 	outbox chunks.Outbox
 	all    bool // everything has been marked as to be sent
+
+	brief BriefSource // nil when nothing is sent in brief
 }
 
 // Offer implements cluster.Exchange.
 func (w *Worker) Offer(s *session.Session, mux *session.Mux) func(context.Context) {
 	c := &reporting{w: w, s: s, outbox: chunks.Outbox{Command: cmdString}}
+	c.brief, _ = w.src.(BriefSource)
 	mux.Handle(cmdDone, c.outbox.HandleDone)
 	mux.Handle(cmdFailed, c.outbox.HandleFailed)
 	return c.run
@@ -198,6 +201,12 @@ func (c *reporting) permitted(ctx context.Context, log *slog.Logger) (bool, erro
 
 // sendAll reads and sends until nothing is left to send.
 func (c *reporting) sendAll(ctx context.Context, log *slog.Logger) (total chunks.Result, err error) {
+	if c.brief != nil && c.s.PeerHas(session.FeatureAgents) {
+		if err := c.sendBoth(ctx, log, &total); !errors.Is(err, errNotBrief) {
+			return total, err
+		}
+		c.brief = nil
+	}
 	first := true
 	for more := true; more; {
 		began := time.Now()

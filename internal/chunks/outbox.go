@@ -51,6 +51,11 @@ type Sent struct {
 // Send sends a string and names it. The error is fault.ErrorResponse when the
 // string was not taken, as the original puts it.
 func (o *Outbox) Send(ctx context.Context, s *session.Session, text []byte) (*Sent, error) {
+	return o.SendAs(ctx, s, o.Command, text)
+}
+
+// SendAs is Send with another command that names the string.
+func (o *Outbox) SendAs(ctx context.Context, s *session.Session, command string, text []byte) (*Sent, error) {
 	began := time.Now()
 	id, err := s.SendString(ctx, text)
 	if err != nil {
@@ -68,7 +73,7 @@ func (o *Outbox) Send(ctx context.Context, s *session.Session, text []byte) (*Se
 		o.sent = slices.Delete(o.sent, 0, 1)
 	}
 	o.mu.Unlock()
-	if _, err := s.Request(ctx, o.Command, []byte(id)); err != nil {
+	if _, err := s.Request(ctx, command, []byte(id)); err != nil {
 		var remote *session.RemoteError
 		if errors.As(err, &remote) {
 			o.take(func(other *Sent) bool { return other == sent }) // no result will come

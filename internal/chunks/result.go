@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"testudo/internal/agent"
 	"testudo/internal/logging"
 )
 
@@ -23,15 +24,17 @@ type Result struct {
 	Chunks int      // stored
 	Errors []string // of those that were not, as far as they are told
 	Took   time.Duration
-	String string // id of the string; told between Testudo nodes only
+	String string     // id of the string; told between Testudo nodes only
+	Whole  []agent.ID // agents that are wanted whole; between Testudo nodes only
 }
 
 // resultJSON is a result on the wire (docs/agentsync.md §7).
 type resultJSON struct {
-	Chunks  int      `json:"updated_chunks"`
-	Errors  []string `json:"error_messages"`
-	Seconds float64  `json:"time_spent"`
-	String  string   `json:"string,omitempty"`
+	Chunks  int        `json:"updated_chunks"`
+	Errors  []string   `json:"error_messages"`
+	Seconds float64    `json:"time_spent"`
+	String  string     `json:"string,omitempty"`
+	Whole   []agent.ID `json:"whole,omitempty"`
 }
 
 // JSON is the result as the original writes it.
@@ -49,6 +52,17 @@ func (r Result) JSON() []byte {
 		b = append(b, `, "string": `...)
 		b = appendQuoted(b, []byte(r.String))
 	}
+	for i, id := range r.Whole {
+		if i == 0 {
+			b = append(b, `, "whole": [`...)
+		} else {
+			b = append(b, ',')
+		}
+		b = strconv.AppendInt(b, int64(id), 10)
+	}
+	if len(r.Whole) > 0 {
+		b = append(b, ']')
+	}
 	return append(b, '}')
 }
 
@@ -62,7 +76,9 @@ func ParseResult(payload []byte) (Result, error) {
 		return Result{}, fmt.Errorf("result: %w", err)
 	}
 	in.Errors = in.Errors[:min(len(in.Errors), maxErrors)]
-	return Result{Chunks: in.Chunks, Errors: in.Errors, Took: time.Duration(in.Seconds * float64(time.Second)), String: in.String}, nil
+	return Result{
+		Chunks: in.Chunks, Errors: in.Errors, Took: time.Duration(in.Seconds * float64(time.Second)), String: in.String, Whole: in.Whole,
+	}, nil
 }
 
 // All says whether n chunks, and that was all of them, have been stored.
