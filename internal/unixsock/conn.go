@@ -14,8 +14,33 @@ type Conn struct {
 	number  uint64
 	leaving bool // set by the handler; read after it
 
+	gone chan struct{} // closed when the server has forgotten it
+
 	mu       sync.Mutex
-	stopping bool // no message is read any more
+	stopping bool      // no message is read any more
+	silent   time.Time // since when nothing has come and nothing is under way; else zero
+}
+
+func newConn(nc *net.UnixConn, number uint64) *Conn {
+	return &Conn{net: nc, number: number, gone: make(chan struct{}), silent: time.Now()}
+}
+
+// setSilent notes that a message is waited for from now on, or that one is here.
+func (c *Conn) setSilent(yes bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.silent = time.Time{}
+	if yes {
+		c.silent = time.Now()
+	}
+}
+
+// silentSince is the time since when nothing has come; ok is false while a
+// message comes or is answered, and for a connection that ends.
+func (c *Conn) silentSince() (since time.Time, ok bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.silent, !c.silent.IsZero() && !c.stopping
 }
 
 // Number tells clients of one server apart. It starts at 1 and is never reused.

@@ -26,7 +26,8 @@ var (
 type Limits struct {
 	Message     int           // bytes of a received body
 	Reply       int           // bytes of a sent body
-	Connections int           // open at a time; more are closed at once
+	Connections int           // open at a time; more are closed at once, unless one is silent
+	Silent      time.Duration // silence after which a connection makes room for a new one, when all are taken
 	Keep        int           // bytes of buffer a connection may keep between messages
 	Idle        time.Duration // silence between messages; 0 is no limit
 	Read        time.Duration // from the first byte of a message to its last
@@ -40,6 +41,7 @@ func DefaultLimits() Limits {
 		Message:     64 << 10,
 		Reply:       64 << 10,
 		Connections: 1024,
+		Silent:      10 * time.Second,
 		Keep:        8 << 10,
 		Read:        10 * time.Second,
 		Write:       10 * time.Second,
@@ -52,6 +54,7 @@ func (l Limits) withDefaults() Limits {
 	orDefault(&l.Message, d.Message)
 	orDefault(&l.Reply, d.Reply)
 	orDefault(&l.Connections, d.Connections)
+	orDefault(&l.Silent, d.Silent)
 	orDefault(&l.Keep, d.Keep)
 	orDefault(&l.Read, d.Read)
 	orDefault(&l.Write, d.Write)

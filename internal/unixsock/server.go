@@ -44,10 +44,11 @@ type Stats struct {
 	Cut      int64 // connections that ended within a message
 	Slow     int64 // connections closed because a message took too long to come or go
 	Idle     int64 // connections closed because nothing came
+	Evicted  int64 // connections closed, as the most silent ones, for new ones
 }
 
 type counters struct {
-	open, accepted, refused, requests, tooLong, cut, slow, idle atomic.Int64
+	open, accepted, refused, requests, tooLong, cut, slow, idle, evicted atomic.Int64
 }
 
 // NewServer makes a server; log may be nil.
@@ -70,7 +71,7 @@ func (s *Server) Stats() Stats {
 	return Stats{
 		Open: s.stats.open.Load(), Accepted: s.stats.accepted.Load(), Refused: s.stats.refused.Load(),
 		Requests: s.stats.requests.Load(), TooLong: s.stats.tooLong.Load(), Cut: s.stats.cut.Load(),
-		Slow: s.stats.slow.Load(), Idle: s.stats.idle.Load(),
+		Slow: s.stats.slow.Load(), Idle: s.stats.idle.Load(), Evicted: s.stats.evicted.Load(),
 	}
 }
 
@@ -131,10 +132,7 @@ func (s *Server) accept(ctx context.Context, ln *Listener, each func(*Conn)) err
 			return fmt.Errorf("accept connections on socket %s: %w", ln.Path(), err)
 		}
 		pause = 0
-		if s.stats.open.Load() >= int64(s.limits.Connections) {
-			s.stats.refused.Add(1)
-			s.full.Fail(s.log, slog.LevelWarn, "Too many connections, closing the new ones.",
-				slog.String("socket", ln.Path()), slog.Int("limit", s.limits.Connections))
+		if s.stats.open.Load() >= int64(s.limits.Connections) && !s.makeRoom(ln.Path()) {
 			nc.Close()
 			continue
 		}
@@ -144,7 +142,7 @@ func (s *Server) accept(ctx context.Context, ln *Listener, each func(*Conn)) err
 		number++
 		s.stats.accepted.Add(1)
 		s.watch(int(s.stats.open.Add(1)))
-		c := &Conn{net: nc, number: number}
+		c := newConn(nc, number)
 		s.mu.Lock()
 		s.conns[c] = struct{}{}
 		s.mu.Unlock()
@@ -180,6 +178,7 @@ func (s *Server) serve(ctx context.Context, c *Conn, handler Handler) {
 		s.mu.Unlock()
 		c.net.Close()
 		s.watch(int(s.stats.open.Add(-1)))
+		close(c.gone)
 	}()
 	r := &reader{src: c.net, framing: s.framing, limit: s.limits.Message, keep: s.limits.Keep}
 	for !c.leaving {
@@ -205,11 +204,14 @@ var errIdle = errors.New("nothing came for too long")
 
 func (s *Server) receive(c *Conn, r *reader) ([]byte, error) {
 	began := false
+	c.setSilent(true)
+	defer c.setSilent(false)
 	if err := c.readWithin(s.limits.Idle); err != nil {
 		return nil, err
 	}
 	request, err := r.next(func() {
 		began = true
+		c.setSilent(false)
 		_ = c.readWithin(s.limits.Read) // the read that follows has the error
 	})
 	if err != nil && !began && errors.Is(err, os.ErrDeadlineExceeded) {
