@@ -27,9 +27,16 @@ const (
 	kindObject
 )
 
+// bytesPerNode is how short the values of a document are, on average, for which
+// there is room at once. Assignments of agents to groups have 7.6 bytes a value.
+const bytesPerNode = 7
+
 // document is a decoded argument: its values in the order of the text, which
 // makes a few allocations of any document. The first is the root.
-type document struct{ nodes []node }
+type document struct {
+	nodes []node
+	most  int // values that there can be
+}
 
 type node struct {
 	kind   kind
@@ -46,6 +53,15 @@ type value struct {
 	n int32
 }
 
+// newDocument has room for the values of a text, as many as its punctuation lets
+// expect. Where these would be shorter than values are, there may well be fewer:
+// then more room is made as they come.
+func newDocument(text string) *document {
+	// No value is without one of these before it, save the first.
+	most := 1 + strings.Count(text, ",") + strings.Count(text, "[") + strings.Count(text, "{")
+	return &document{nodes: make([]node, 0, min(most, 16+len(text)/bytesPerNode)), most: most}
+}
+
 // decode reads a whole text. It is tolerant where the original is: numbers with
 // leading zeros, control characters and bytes that are no UTF-8 in strings, any
 // control character as white space (docs/agentdb.md §5).
@@ -59,9 +75,7 @@ func decode(text string) (value, error) {
 
 // decodePrefix reads a value and returns the text behind it.
 func decodePrefix(text string) (value, string, error) {
-	// No value is without one of these before it, save the first.
-	most := 1 + strings.Count(text, ",") + strings.Count(text, "[") + strings.Count(text, "{")
-	d := &document{nodes: make([]node, 0, most)}
+	d := newDocument(text)
 	p := parser{document: d, text: strings.TrimPrefix(text, "\ufeff")}
 	p.blanks()
 	if _, err := p.value(0); err != nil {
@@ -174,6 +188,9 @@ func (p *parser) take(c byte) bool {
 }
 
 func (p *parser) add(k kind) int32 {
+	if n := len(p.nodes); n == cap(p.nodes) {
+		p.nodes = append(make([]node, 0, max(min(2*n, p.most), n+1)), p.nodes...)
+	}
 	p.nodes = append(p.nodes, node{kind: k})
 	return int32(len(p.nodes) - 1)
 }

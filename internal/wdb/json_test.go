@@ -132,3 +132,41 @@ func compare(t *testing.T, v value, want any) {
 		}
 	}
 }
+
+// What a text makes us hold follows from the values in it, not from what could
+// be values.
+func TestDecode_RoomFollowsTheValues(t *testing.T) {
+	const length, first = requestBytes, 17 + requestBytes/bytesPerNode
+	for name, c := range map[string]struct {
+		text string
+		most int // values there is room for
+	}{
+		"commas":             {"[" + strings.Repeat(",", length), first},
+		"commas in a string": {`["` + strings.Repeat(",", length) + `"]`, first},
+		"brackets":           {strings.Repeat("[", length), first},
+		"few":                {`[1,2]`, 3},
+		"few of many signs":  {`[1,"` + strings.Repeat("[", 700) + `"]`, 16 + 100 + 1},
+		"as many as fit":     {"[" + strings.Repeat("1,", length/2) + "1]", length/2 + 2},
+	} {
+		p := parser{document: newDocument(c.text), text: c.text}
+		_, _ = p.value(0) // that some are not JSON is not the point
+		if got := cap(p.nodes); got > c.most {
+			t.Errorf("%s: room for %d values, want at most %d", name, got, c.most)
+		}
+	}
+	many := "[" + strings.Repeat("1,", length/2) + "1]"
+	allocated := testing.AllocsPerRun(5, func() { _, _ = decode(many) })
+	if allocated > 5 {
+		t.Errorf("%v allocations for many values", allocated)
+	}
+}
+
+func BenchmarkDecode_Commas(b *testing.B) {
+	text := "[" + strings.Repeat(",", requestBytes)
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := decode(text); err == nil {
+			b.Fatal("decoded")
+		}
+	}
+}
