@@ -135,6 +135,11 @@ func oneRun(ctx context.Context, o Options, m *measured) (err error) {
 			if n.Role != "master" {
 				return nil
 			}
+			// Making merged.mg out of a group's files is no part of this.
+			options := filepath.Join(n.Home, "etc/local_internal_options.conf")
+			if err := os.WriteFile(options, []byte("remoted.merge_shared=0\n"), 0o640); err != nil {
+				return err
+			}
 			return o.Tree.Write(n.Home)
 		},
 	})

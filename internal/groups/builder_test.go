@@ -316,3 +316,32 @@ func TestBuilder_FilesThatChangeMeanwhile(t *testing.T) {
 		t.Errorf("still remembered: %v", w.moving)
 	}
 }
+
+// While the watch is quiet the files are not looked at, for a minute at most;
+// the combinations of groups always are.
+func TestBuilder_TrustsAQuietWatch(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		quiet := true
+		w.cfg.Quiet = func(time.Time) bool { return quiet }
+		w.put(sharedDir+"/web/a", "1")
+		look := func(want Result) {
+			t.Helper()
+			got, err := w.Scan(t.Context())
+			if err != nil || got != want {
+				t.Errorf("%+v, %v; want %+v", got, err, want)
+			}
+		}
+		look(Result{Groups: 2, Written: 2})
+		w.put(sharedDir+"/web/b", "2")
+		look(Result{Groups: 2})
+		w.source.texts = []string{"default,web"}
+		look(Result{Groups: 2, Multigroups: 1, Written: 1})
+		quiet = false
+		look(Result{Groups: 2, Multigroups: 1, Written: 2})
+		quiet = true
+		w.put(sharedDir+"/web/c", "3")
+		time.Sleep(trusted)
+		look(Result{Groups: 2, Multigroups: 1, Written: 2})
+	})
+}

@@ -171,7 +171,8 @@ func (n *Node) newCensus() *census.Census {
 
 func (n *Node) groupBuilder(o Options) *groups.Builder {
 	return groups.NewBuilder(groups.Config{
-		Home: n.home, Source: records{n.agents.store}, Reload: n.cfg.Shared.Reload, Watch: n.agents.hints.Watch,
+		Home: n.home, Source: records{n.agents.store}, Reload: n.cfg.Shared.Reload,
+		Watch: n.agents.hints.Watch, Quiet: n.agents.hints.Quiet,
 		Owner: groups.Owner{UID: o.UID, GID: o.GID}, Log: n.log, Metrics: n.metrics, Health: n.board,
 	})
 }
