@@ -241,7 +241,9 @@ func (t *tx) writeGroupText(id agent.ID, text, sync string) error {
 	if r := t.edit(id); r != nil {
 		r.group = text
 		if sync != "" {
-			r.regroup = sync == syncReq
+			if r.regroup = sync == syncReq; r.regroup {
+				r.regroups++
+			}
 		}
 	}
 	t.touchGroups()

@@ -206,8 +206,8 @@ func (w *groupPage) end(hash []byte) Page {
 
 // sentGroups is an agent whose groups are on their way.
 type sentGroups struct {
-	id   agent.ID
-	text string
+	id       agent.ID
+	regroups uint32 // as it was then
 }
 
 // PendingGroups returns the groups of all agents that are to be sent out, as a
@@ -250,7 +250,7 @@ func (r *roster) pendingGroups(now int64) []sentGroups {
 	var due []sentGroups
 	for p := range r.afterLocked(agent.Manager) {
 		if p.regroup && p.added < now {
-			due = append(due, sentGroups{p.id, r.names.text(p.group)})
+			due = append(due, sentGroups{p.id, p.regroups})
 		}
 	}
 	return due
@@ -305,7 +305,7 @@ func (s *Store) confirmGroups(ctx context.Context, sent []sentGroups) error {
 				return asQuery(err)
 			}
 			for _, a := range part {
-				if r, ok := t.get(a.id); !ok || r.group != a.text {
+				if r, ok := t.get(a.id); !ok || r.regroups != a.regroups {
 					continue
 				}
 				if err := t.setRegrouped(a.id); err != nil {
@@ -343,7 +343,7 @@ func (t *tx) confirmRange(sent []sentGroups) (whole bool, err error) {
 }
 
 // pendingAre tells whether the agents to be sent out between the first and the
-// last of the list are exactly these, with these groups.
+// last of the list are exactly these, unchanged since.
 func (r *roster) pendingAre(list []sentGroups) bool {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
@@ -355,7 +355,7 @@ func (r *roster) pendingAre(list []sentGroups) bool {
 		if !p.regroup {
 			continue
 		}
-		if i == len(list) || list[i].id != p.id || r.names.text(p.group) != list[i].text {
+		if i == len(list) || list[i].id != p.id || p.regroups != list[i].regroups {
 			return false
 		}
 		i++

@@ -46,6 +46,9 @@ type record struct {
 	// seq grows with each change of what is reported of the agent.
 	seq uint64
 
+	// regroups grows with each change of the groups that is to be sent out.
+	regroups uint32
+
 	// print is a fingerprint of the columns that rarely change and of the labels,
 	// as they were last written together; 0 is unknown.
 	print uint64
@@ -61,6 +64,7 @@ type row struct {
 	code          int32
 	node, version uint32 // numbers in names
 	group         uint32
+	regroups      uint32
 	status        uint8
 	hasIP         bool
 	syncreq       bool
@@ -153,7 +157,7 @@ func (r *roster) unpackLocked(p *row) record {
 		id: p.id, status: statusOf(p.status), hasIP: p.hasIP, syncreq: p.syncreq, regroup: p.regroup, lags: p.lags, code: p.code,
 		name: p.name, ip: p.ip,
 		node: r.names.text(p.node), version: r.names.text(p.version), group: r.names.text(p.group),
-		keepalive: p.keepalive, added: p.added, gone: p.gone, seq: p.seq, print: p.print, told: p.told,
+		keepalive: p.keepalive, added: p.added, gone: p.gone, seq: p.seq, regroups: p.regroups, print: p.print, told: p.told,
 	}
 }
 
@@ -164,7 +168,7 @@ func (r *roster) packLocked(p *row, c *record) {
 		id: c.id, status: statusNumber(c.status), hasIP: c.hasIP, syncreq: c.syncreq, regroup: c.regroup, lags: c.lags, code: c.code,
 		name: c.name, ip: c.ip,
 		node: r.names.take(c.node), version: r.names.take(c.version), group: r.names.take(c.group),
-		keepalive: c.keepalive, added: c.added, gone: c.gone, seq: c.seq, print: c.print, told: c.told,
+		keepalive: c.keepalive, added: c.added, gone: c.gone, seq: c.seq, regroups: c.regroups, print: c.print, told: c.told,
 	}
 	r.dropNamesLocked(&old)
 }
