@@ -188,6 +188,7 @@ func (c *sending) send(ctx context.Context, msg *message) {
 // hand sends a string and logs what became of it. ok says that all of it is
 // stored.
 func (c *sending) hand(ctx context.Context, log *slog.Logger, box *chunks.Outbox, text []byte, n int) (r chunks.Result, ok bool) {
+	box.Forget() // they go one after the other
 	sent, err := box.Send(ctx, c.s, text)
 	if err == nil {
 		r, err = sent.Wait(ctx, c.m.cfg.Patience)

@@ -135,6 +135,7 @@ func (c *reporting) round(ctx context.Context) {
 		}
 		return
 	}
+	c.outbox.Forget() // a master that lets us send works on nothing of ours
 	log.Info("Starting.")
 	began := time.Now()
 	c.w.set(func(s *Status) { s.Free = false })

@@ -103,6 +103,18 @@ func (t *Sent) Wait(ctx context.Context, limit time.Duration) (Result, error) {
 	}
 }
 
+// Forget gives up all strings without a result. Without it the late result of
+// one, which a 4.7.5 node may still send or never does, would be taken for that
+// of the next, and so on for as long as the session lives.
+func (o *Outbox) Forget() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, sent := range o.sent {
+		sent.settle(Result{}, ErrNoResult)
+	}
+	o.sent = nil
+}
+
 // Began is when the string was begun to be sent.
 func (t *Sent) Began() time.Time { return t.began }
 

@@ -136,7 +136,7 @@ func TestServer_QueryTime(t *testing.T) {
 
 // Statements on agents' databases wait for one another; nobody else waits for them.
 func TestServer_AgentQueriesKeepUpOnlyThemselves(t *testing.T) {
-	w := newWorld(t, Options{QueryTime: 100 * time.Millisecond, AgentQueries: 2})
+	w := newWorld(t, Options{QueryTime: time.Second, AgentQueries: 2})
 	const statement, record = "agent 0 sql select count(*) as n from sys_hotfixes", `agent 0 dbsync hotfixes INSERTED {"hotfix":"KB1","checksum":"x"}`
 	w.want(statement, `ok [{"n":0}]`)
 	w.server.agentQueries <- struct{}{}
