@@ -66,7 +66,7 @@ type Builder struct {
 	unneeded map[string]time.Time // hash: since when
 	moving   map[string]int       // what could not be read for a file that changed meanwhile: looks in a row
 
-	looked   time.Time // when the groups were looked at and nothing was left to do; zero: there was
+	looked time.Time // when the groups were looked at and nothing was left to do; zero: there was
 
 	failing, database logging.Recurring
 }
