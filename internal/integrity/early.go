@@ -53,11 +53,11 @@ func (c *comparing) unpackEarly(ctx context.Context, d *session.Delivery) *early
 // then the caller's to close. The delivery must be settled.
 func (e *earlyStage) take(path string) (*filetree.Stage, manifest.Difference, error) {
 	<-e.began
-	if e.path != path {
+	if e.path != "" && e.path != path {
 		e.discard()
 		return nil, manifest.Difference{}, errOtherPackage
 	}
-	<-e.done
+	<-e.done // soon, when nothing is followed
 	if e.err != nil {
 		return nil, manifest.Difference{}, e.err
 	}
