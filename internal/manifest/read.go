@@ -132,33 +132,44 @@ const (
 func (p *reader) entry(e *Entry) error {
 	seen := 0
 	err := p.object(maxText, func(key []byte) (err error) {
-		var bit int
-		switch string(key) {
-		case "mod_time":
-			bit = seenModTime
+		bit := memberBit(key)
+		if seen&bit != 0 {
+			return p.syntax("a key given twice")
+		}
+		seen |= bit
+		switch bit {
+		case seenModTime:
 			e.ModTime, err = p.number()
-		case "cluster_item_key":
-			bit = seenItemKey
+		case seenItemKey:
 			e.ItemKey, err = p.itemKey()
-		case "merged":
-			bit = seenMerged
+		case seenMerged:
 			e.Merged, err = p.boolean()
-		case "hash":
-			bit = seenHash
+		case seenHash:
 			e.Digest, err = p.digest()
 		default:
 			return p.skip(0)
 		}
-		if err == nil && seen&bit != 0 {
-			err = p.syntax("a key given twice")
-		}
-		seen |= bit
 		return err
 	})
 	if err == nil && seen&required != required {
 		err = p.syntax("entry without cluster_item_key or hash")
 	}
 	return err
+}
+
+// memberBit is the bit of an entry's key, 0 for one that is not read.
+func memberBit(key []byte) int {
+	switch string(key) {
+	case "mod_time":
+		return seenModTime
+	case "cluster_item_key":
+		return seenItemKey
+	case "merged":
+		return seenMerged
+	case "hash":
+		return seenHash
+	}
+	return 0
 }
 
 func (p *reader) itemKey() (string, error) {
