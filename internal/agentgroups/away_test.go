@@ -3,6 +3,8 @@ package agentgroups
 import (
 	"testing"
 	"time"
+
+	"testudo/internal/pairtest"
 )
 
 // A worker that was away while a change was taken for sent gets everything at
@@ -19,27 +21,27 @@ func TestMaster_WorkerThatWasAway(t *testing.T) {
 				src.set(2)
 				m, _ := runMaster(t, src, delayed)
 				w := NewWorker(WorkerConfig{}, goes)
-				connect(t, "w1", true, newEnd(m.Offer), newEnd(NewWorker(WorkerConfig{}, stays).Offer))
-				_, _, stop := connect(t, "w2", true, newEnd(m.Offer), newEnd(w.Offer))
-				quiet(2 * time.Second)
+				pairtest.Connect(t, "w1", true, pairtest.Of(m.Offer), pairtest.Of(NewWorker(WorkerConfig{}, stays).Offer))
+				_, _, stop := pairtest.Connect(t, "w2", true, pairtest.Of(m.Offer), pairtest.Of(w.Offer))
+				pairtest.Quiet(2 * time.Second)
 				goes.same(t, src)
 				stop()
-				_, _, again := connect(t, "w2", true, newEnd(m.Offer), newEnd(w.Offer))
-				quiet(15 * time.Second)
+				_, _, again := pairtest.Connect(t, "w2", true, pairtest.Of(m.Offer), pairtest.Of(w.Offer))
+				pairtest.Quiet(15 * time.Second)
 				if src.full != 0 { // it has missed nothing
 					t.Errorf("everything was read %d times", src.full)
 				}
 				again()
 				change(src)
-				quiet(15 * time.Second)
+				pairtest.Quiet(15 * time.Second)
 				if src.left() != 0 {
 					t.Errorf("%d agents left", src.left())
 				}
-				_, worker, _ := connect(t, "w2", true, newEnd(m.Offer), newEnd(w.Offer))
-				quiet(time.Second)
+				_, worker, _ := pairtest.Connect(t, "w2", true, pairtest.Of(m.Offer), pairtest.Of(w.Offer))
+				pairtest.Quiet(time.Second)
 				goes.same(t, src)
-				worker.log.want(t, `task="Agent-groups recv full"`)
-				quiet(time.Minute)
+				worker.Log.Want(t, `task="Agent-groups recv full"`)
+				pairtest.Quiet(time.Minute)
 				if src.full != 1 {
 					t.Errorf("everything was read %d times", src.full)
 				}
@@ -55,15 +57,15 @@ func TestMaster_WorkerThatComesBetween(t *testing.T) {
 		src, slow, comes := newSource(), newSink(1), newSink(1)
 		slow.slow = 5 * time.Second
 		m, _ := runMaster(t, src, delayed)
-		connect(t, "w1", true, newEnd(m.Offer), newEnd(NewWorker(WorkerConfig{}, slow).Offer))
+		pairtest.Connect(t, "w1", true, pairtest.Of(m.Offer), pairtest.Of(NewWorker(WorkerConfig{}, slow).Offer))
 		src.set(1, "default")
-		quiet(2 * time.Second)
-		connect(t, "w2", true, newEnd(m.Offer), newEnd(NewWorker(WorkerConfig{}, comes).Offer))
-		quiet(6 * time.Second)
+		pairtest.Quiet(2 * time.Second)
+		pairtest.Connect(t, "w2", true, pairtest.Of(m.Offer), pairtest.Of(NewWorker(WorkerConfig{}, comes).Offer))
+		pairtest.Quiet(6 * time.Second)
 		if src.left() != 1 {
 			t.Errorf("%d agents left", src.left())
 		}
-		quiet(5 * time.Second)
+		pairtest.Quiet(5 * time.Second)
 		comes.same(t, src)
 		if src.left() != 0 || src.full != 0 {
 			t.Errorf("%d agents left, everything read %d times", src.left(), src.full)
@@ -78,8 +80,8 @@ func TestMaster_RemembersSoManyWorkers(t *testing.T) {
 		for i := range mostAway {
 			m.away["gone "+string(rune(i+256))] = 1
 		}
-		_, _, stop := connect(t, "w1", true, newEnd(m.Offer), newEnd(NewWorker(WorkerConfig{}, newSink()).Offer))
-		quiet(time.Second)
+		_, _, stop := pairtest.Connect(t, "w1", true, pairtest.Of(m.Offer), pairtest.Of(NewWorker(WorkerConfig{}, newSink()).Offer))
+		pairtest.Quiet(time.Second)
 		stop()
 		if len(m.away) != mostAway || len(m.workers) != 0 {
 			t.Errorf("%d remembered, %d connected", len(m.away), len(m.workers))

@@ -11,7 +11,7 @@ import (
 	"testudo/internal/agent"
 	"testudo/internal/agentdb"
 	"testudo/internal/agentinfo"
-	"testudo/internal/session"
+	"testudo/internal/pairtest"
 )
 
 // The databases of this node are what both exchanges work on.
@@ -113,10 +113,10 @@ func TestDatabases_AgreeInBothDirections(t *testing.T) {
 				info := agentinfo.NewMaster(agentinfo.MasterConfig{}, master)
 				w := NewWorker(WorkerConfig{Mismatches: 2}, worker)
 				states := agentinfo.NewWorker(agentinfo.WorkerConfig{Node: "w1", Agents: 100}, worker)
-				masterEnd := func(e *end) { both(e, groups.Offer, info.Offer) }
-				workerEnd := func(e *end) { both(e, w.Offer, states.Offer) }
-				_, _, stop := connect(t, "w1", plain, masterEnd, workerEnd)
-				quiet(5 * time.Second)
+				masterEnd := pairtest.Of(groups.Offer, info.Offer)
+				workerEnd := pairtest.Of(w.Offer, states.Offer)
+				_, _, stop := pairtest.Connect(t, "w1", plain, masterEnd, workerEnd)
+				pairtest.Quiet(5 * time.Second)
 				sameGroups(t, master, worker, n)
 				page, err := master.AgentsByStatus(t.Context(), 0, "active", &agentdb.NodeFilter{Node: "w1", Limit: -1})
 				if err != nil || len(page.JSON) < 3*n {
@@ -128,21 +128,12 @@ func TestDatabases_AgreeInBothDirections(t *testing.T) {
 				stop()
 				assign(t, master, "syncreq", 1, "db", "web")
 				assign(t, worker, "synced", 2, "db", "default")
-				_, end, _ := connect(t, "w1", plain, masterEnd, workerEnd)
-				quiet(35 * time.Second)
+				_, end, _ := pairtest.Connect(t, "w1", plain, masterEnd, workerEnd)
+				pairtest.Quiet(35 * time.Second)
 				sameGroups(t, master, worker, n)
-				end.log.want(t, "Groups of 1 agents were not the master's: 002 (was db,default, is db)")
+				end.Log.Want(t, "Groups of 1 agents were not the master's: 002 (was db,default, is db)")
 			})
 		})
-	}
-}
-
-// both offers two exchanges on one session.
-func both(e *end, offers ...func(*session.Session, *session.Mux) func(context.Context)) {
-	for _, offer := range offers {
-		if work := offer(e.Session, e.mux); work != nil {
-			e.works = append(e.works, work)
-		}
 	}
 }
 

@@ -9,14 +9,16 @@ import (
 
 	"testudo/internal/chunks"
 	"testudo/internal/fault"
+	"testudo/internal/pairtest"
+	"testudo/internal/peertest"
 	"testudo/internal/session"
 )
 
 // runMaster starts a master without a delay before its first message.
-func runMaster(t *testing.T, src Source, change func(*MasterConfig)) (*Master, *lines) {
+func runMaster(t *testing.T, src Source, change func(*MasterConfig)) (*Master, *peertest.Lines) {
 	t.Helper()
-	log := &lines{}
-	cfg := MasterConfig{Log: log.logger()}
+	log := peertest.NewLines()
+	cfg := MasterConfig{Log: log.Logger()}
 	if change != nil {
 		change(&cfg)
 	}
@@ -45,14 +47,14 @@ func TestExchange_ChangesReachTheWorkers(t *testing.T) {
 					src.set(id, "default", "web")
 				}
 				m, log := runMaster(t, src, func(c *MasterConfig) { c.StartDelay = 30 * time.Second })
-				master, worker, _ := connect(t, "w1", plain, newEnd(m.Offer), newEnd(NewWorker(WorkerConfig{}, a).Offer))
-				connect(t, "w2", plain, newEnd(m.Offer), newEnd(NewWorker(WorkerConfig{}, b).Offer))
-				quiet(29 * time.Second)
+				master, worker, _ := pairtest.Connect(t, "w1", plain, pairtest.Of(m.Offer), pairtest.Of(NewWorker(WorkerConfig{}, a).Offer))
+				pairtest.Connect(t, "w2", plain, pairtest.Of(m.Offer), pairtest.Of(NewWorker(WorkerConfig{}, b).Offer))
+				pairtest.Quiet(29 * time.Second)
 				if a.sets != 0 || src.left() != 5 {
 					t.Errorf("%d lists stored, %d agents left", a.sets, src.left())
 				}
-				log.want(t, "Sleeping 30s before starting the agent-groups task, waiting for the workers connection.")
-				quiet(2 * time.Second)
+				log.Want(t, "Sleeping 30s before starting the agent-groups task, waiting for the workers connection.")
+				pairtest.Quiet(2 * time.Second)
 				a.same(t, src)
 				b.same(t, src)
 				read := 0 // a Testudo worker that is new to us gets everything first
@@ -62,16 +64,16 @@ func TestExchange_ChangesReachTheWorkers(t *testing.T) {
 				if src.left() != 0 || a.sets != 2 {
 					t.Errorf("%d agents left, %d lists stored", src.left(), a.sets)
 				}
-				log.want(t, "msg=Starting.", "Obtained 2 chunks of data in 0.000s.", "Finished in 0.000s.")
-				master.log.want(t, `task="Agent-groups send`, "Sending chunks.", "Updated 2 chunks.")
-				quiet(10 * time.Second)
-				worker.log.want(t, `task="Agent-groups recv`, "2/2 chunks updated in wazuh-db in 0.000s.", "Updated 2 chunks.",
+				log.Want(t, "msg=Starting.", "Obtained 2 chunks of data in 0.000s.", "Finished in 0.000s.")
+				master.Log.Want(t, `task="Agent-groups send`, "Sending chunks.", "Updated 2 chunks.")
+				pairtest.Quiet(10 * time.Second)
+				worker.Log.Want(t, `task="Agent-groups recv`, "2/2 chunks updated in wazuh-db in 0.000s.", "Updated 2 chunks.",
 					"Obtained 1 chunks of data in 0.000s.", `"The checksum of both databases match. "`)
 				src.set(3, "db")
-				quiet(10 * time.Second)
+				pairtest.Quiet(10 * time.Second)
 				a.same(t, src)
-				quiet(10 * time.Second) // a message comes without changes, for the checksum
-				if n := worker.log.count("The checksum of both databases match. "); n != 4-read || a.sets != 3 || src.full != read {
+				pairtest.Quiet(10 * time.Second) // a message comes without changes, for the checksum
+				if n := worker.Log.Count("The checksum of both databases match. "); n != 4-read || a.sets != 3 || src.full != read {
 					t.Errorf("%d checksums compared, %d lists stored, everything read %d times", n, a.sets, src.full)
 				}
 				changes, full, ok := m.Status("w1")
@@ -88,13 +90,13 @@ func TestMaster_WithoutWorkers(t *testing.T) {
 		src := newSource()
 		src.err = errDisk
 		m, log := runMaster(t, src, nil)
-		quiet(25 * time.Second)
-		if n := log.count("No clients connected. Skipping."); n != 3 {
+		pairtest.Quiet(25 * time.Second)
+		if n := log.Count("No clients connected. Skipping."); n != 3 {
 			t.Errorf("said %d times", n)
 		}
-		connect(t, "w1", true, newEnd(m.Offer), newEnd(NewWorker(WorkerConfig{}, newSink()).Offer))
-		quiet(time.Minute)
-		if n := log.count("Could not obtain data from wazuh-db: disk I/O error"); n != 1 {
+		pairtest.Connect(t, "w1", true, pairtest.Of(m.Offer), pairtest.Of(NewWorker(WorkerConfig{}, newSink()).Offer))
+		pairtest.Quiet(time.Minute)
+		if n := log.Count("Could not obtain data from wazuh-db: disk I/O error"); n != 1 {
 			t.Errorf("said %d times", n)
 		}
 	})
@@ -106,19 +108,19 @@ func TestMaster_WaitsForAllWorkers(t *testing.T) {
 		src, good, bad := newSource(), newSink(1), newSink(1)
 		bad.err = errDisk
 		m, _ := runMaster(t, src, delayed)
-		connect(t, "w1", true, newEnd(m.Offer), newEnd(NewWorker(WorkerConfig{}, good).Offer))
-		master, _, _ := connect(t, "w2", true, newEnd(m.Offer), newEnd(NewWorker(WorkerConfig{Mismatches: 99}, bad).Offer))
+		pairtest.Connect(t, "w1", true, pairtest.Of(m.Offer), pairtest.Of(NewWorker(WorkerConfig{}, good).Offer))
+		master, _, _ := pairtest.Connect(t, "w2", true, pairtest.Of(m.Offer), pairtest.Of(NewWorker(WorkerConfig{Mismatches: 99}, bad).Offer))
 		src.set(1, "default")
-		quiet(12 * time.Second)
+		pairtest.Quiet(12 * time.Second)
 		good.same(t, src)
 		if src.left() != 1 || good.sets != 1 {
 			t.Errorf("%d agents left, the good worker stored %d lists", src.left(), good.sets)
 		}
-		master.log.want(t, "There were 1 chunks with errors: ['Error 2003 - ", "The worker has not stored all of it; it gets it again.")
+		master.Log.Want(t, "There were 1 chunks with errors: ['Error 2003 - ", "The worker has not stored all of it; it gets it again.")
 		bad.mu.Lock()
 		bad.err = nil
 		bad.mu.Unlock()
-		quiet(10 * time.Second)
+		pairtest.Quiet(10 * time.Second)
 		bad.same(t, src)
 		if src.left() != 0 || good.sets != 1 {
 			t.Errorf("%d agents left, the good worker stored %d lists", src.left(), good.sets)
@@ -132,18 +134,18 @@ func TestMaster_DoesNotWaitForEver(t *testing.T) {
 		src, good, bad := newSource(), newSink(1), newSink(1)
 		bad.err = errDisk
 		m, _ := runMaster(t, src, delayed)
-		connect(t, "w1", true, newEnd(m.Offer), newEnd(NewWorker(WorkerConfig{}, good).Offer))
-		master, _, _ := connect(t, "w2", true, newEnd(m.Offer), newEnd(NewWorker(WorkerConfig{}, bad).Offer))
+		pairtest.Connect(t, "w1", true, pairtest.Of(m.Offer), pairtest.Of(NewWorker(WorkerConfig{}, good).Offer))
+		master, _, _ := pairtest.Connect(t, "w2", true, pairtest.Of(m.Offer), pairtest.Of(NewWorker(WorkerConfig{}, bad).Offer))
 		src.set(1, "default")
-		quiet(25 * time.Second)
-		master.log.want(t, "The worker does not store what it is sent; it is no longer waited for.")
+		pairtest.Quiet(25 * time.Second)
+		master.Log.Want(t, "The worker does not store what it is sent; it is no longer waited for.")
 		if src.left() != 0 {
 			t.Errorf("%d agents left", src.left())
 		}
 		bad.mu.Lock()
 		bad.err = nil
 		bad.mu.Unlock()
-		quiet(time.Minute)
+		pairtest.Quiet(time.Minute)
 		bad.same(t, src)
 		if src.full != 1 {
 			t.Errorf("everything was read %d times", src.full)
@@ -158,16 +160,16 @@ func TestMaster_SlowWorker(t *testing.T) {
 		src, slow, quick := newSource(), newSink(1, 2, 3, 4, 5, 6), newSink(1, 2, 3, 4, 5, 6)
 		slow.slow = 15 * time.Second
 		m, _ := runMaster(t, src, delayed)
-		_, worker, _ := connect(t, "w1", true, newEnd(m.Offer), newEnd(NewWorker(WorkerConfig{}, slow).Offer))
-		connect(t, "w2", true, newEnd(m.Offer), newEnd(NewWorker(WorkerConfig{}, quick).Offer))
+		_, worker, _ := pairtest.Connect(t, "w1", true, pairtest.Of(m.Offer), pairtest.Of(NewWorker(WorkerConfig{}, slow).Offer))
+		pairtest.Connect(t, "w2", true, pairtest.Of(m.Offer), pairtest.Of(NewWorker(WorkerConfig{}, quick).Offer))
 		for id := range 6 {
 			src.set(newAgent(id+1), "default")
-			quiet(10 * time.Second)
+			pairtest.Quiet(10 * time.Second)
 		}
-		quiet(50 * time.Second)
+		pairtest.Quiet(50 * time.Second)
 		slow.same(t, src)
 		quick.same(t, src)
-		if n := worker.log.count("Command received: b'syn_g_m_w'"); n > 10 || src.full > 0 || src.left() > 0 {
+		if n := worker.Log.Count("Command received: b'syn_g_m_w'"); n > 10 || src.full > 0 || src.left() > 0 {
 			t.Errorf("%d messages in 110 s, everything read %d times, %d agents left", n, src.full, src.left())
 		}
 	})
@@ -181,17 +183,17 @@ func TestExchange_MismatchAndEverything(t *testing.T) {
 		}
 		m, _ := runMaster(t, src, delayed)
 		w := NewWorker(WorkerConfig{Mismatches: 3}, dst)
-		master, worker, _ := connect(t, "w1", true, newEnd(m.Offer), newEnd(w.Offer))
-		quiet(2 * time.Second)
+		master, worker, _ := pairtest.Connect(t, "w1", true, pairtest.Of(m.Offer), pairtest.Of(w.Offer))
+		pairtest.Quiet(2 * time.Second)
 		dst.set(2, "default", "web")
 		dst.set(4)
-		quiet(10 * time.Second)
-		worker.log.want(t, "The checksum of master ("+src.groups.hash()+") and worker ("+dst.groups.hash()+") are different.", "Checksum comparison failed (1/3).")
-		quiet(20 * time.Second)
-		worker.log.want(t, "Checksum comparison failed (3/3).", "Sent request to obtain all agent-groups information from the master node.",
+		pairtest.Quiet(10 * time.Second)
+		worker.Log.Want(t, "The checksum of master ("+src.groups.hash()+") and worker ("+dst.groups.hash()+") are different.", "Checksum comparison failed (1/3).")
+		pairtest.Quiet(20 * time.Second)
+		worker.Log.Want(t, "Checksum comparison failed (3/3).", "Sent request to obtain all agent-groups information from the master node.",
 			`task="Agent-groups recv full"`, "Groups of 2 agents were not the master's: 002 (was default,web, is default); 004 (was none, is default)",
 			"Recalculating agent-group hash.")
-		master.log.want(t, `task="Agent-groups send full"`, "Recalculating agent-group hash.", "Obtained 2 chunks of data", "Updated 2 chunks.")
+		master.Log.Want(t, `task="Agent-groups send full"`, "Recalculating agent-group hash.", "Obtained 2 chunks of data", "Updated 2 chunks.")
 		dst.same(t, src)
 		if dst.recalc != 1 || src.full != 1 {
 			t.Errorf("recalculated %d times, everything read %d times", dst.recalc, src.full)
@@ -200,13 +202,13 @@ func TestExchange_MismatchAndEverything(t *testing.T) {
 			t.Errorf("status %+v", full)
 		}
 		dst.set(2)
-		quiet(10 * time.Second)
+		pairtest.Quiet(10 * time.Second)
 		dst.set(2, "default")
-		quiet(10 * time.Second)
-		worker.log.want(t, "The checksum of both databases match. Counter reset.")
+		pairtest.Quiet(10 * time.Second)
+		worker.Log.Want(t, "The checksum of both databases match. Counter reset.")
 		dst.set(9, "default") // an agent that the master has not
-		quiet(30 * time.Second)
-		worker.log.want(t, "No agent of the master's had other groups here, but the checksums differ: this node has agents that the master has not.")
+		pairtest.Quiet(30 * time.Second)
+		worker.Log.Want(t, "No agent of the master's had other groups here, but the checksums differ: this node has agents that the master has not.")
 	})
 }
 
@@ -217,9 +219,9 @@ func TestMaster_EverythingAtMostOnceInAnInterval(t *testing.T) {
 		src.set(1, "default")
 		m, _ := runMaster(t, src, delayed)
 		got := 0
-		hand := func(e *end) {
+		hand := func(e *pairtest.End) {
 			for command, done := range map[string]string{cmdChanges: cmdChangesDone, cmdFull: cmdFullDone} {
-				e.mux.Handle(command, func(_ context.Context, s *session.Session, payload []byte) (session.Reply, error) {
+				e.Mux.Handle(command, func(_ context.Context, s *session.Session, payload []byte) (session.Reply, error) {
 					if command == cmdFull {
 						got++
 					}
@@ -229,12 +231,12 @@ func TestMaster_EverythingAtMostOnceInAnInterval(t *testing.T) {
 				})
 			}
 		}
-		_, worker, _ := connect(t, "w1", true, newEnd(m.Offer), hand)
+		_, worker, _ := pairtest.Connect(t, "w1", true, pairtest.Of(m.Offer), hand)
 		for range 100 {
 			if _, err := worker.Request(t.Context(), cmdAsk, nil); err != nil {
 				t.Fatal(err)
 			}
-			quiet(500 * time.Millisecond)
+			pairtest.Quiet(500 * time.Millisecond)
 		}
 		if got < 4 || got > 6 || src.full != got {
 			t.Errorf("everything came %d times in 50 s, was read %d times", got, src.full)
@@ -250,13 +252,13 @@ func TestMaster_EverythingIsReadOnce(t *testing.T) {
 		m, _ := runMaster(t, src, delayed)
 		sinks := []*sink{newSink(1), newSink(1), newSink(1)}
 		for i, dst := range sinks {
-			connect(t, []string{"a", "b", "c"}[i], true, newEnd(m.Offer), newEnd(NewWorker(WorkerConfig{}, dst).Offer))
+			pairtest.Connect(t, []string{"a", "b", "c"}[i], true, pairtest.Of(m.Offer), pairtest.Of(NewWorker(WorkerConfig{}, dst).Offer))
 		}
-		quiet(2 * time.Second)
+		pairtest.Quiet(2 * time.Second)
 		for _, dst := range sinks {
 			dst.set(1, "web")
 		}
-		quiet(time.Minute)
+		pairtest.Quiet(time.Minute)
 		for _, dst := range sinks {
 			dst.same(t, src)
 		}
@@ -270,19 +272,19 @@ func TestExchange_EarlyBetweenTestudoNodes(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		src, ours, theirs := newSource(), newSink(1), newSink(1)
 		m, _ := runMaster(t, src, func(c *MasterConfig) { c.Early = time.Second })
-		connect(t, "w1", false, newEnd(m.Offer), newEnd(NewWorker(WorkerConfig{}, ours).Offer))
-		connect(t, "w2", true, newEnd(m.Offer), newEnd(NewWorker(WorkerConfig{}, theirs).Offer))
-		quiet(12 * time.Second)
+		pairtest.Connect(t, "w1", false, pairtest.Of(m.Offer), pairtest.Of(NewWorker(WorkerConfig{}, ours).Offer))
+		pairtest.Connect(t, "w2", true, pairtest.Of(m.Offer), pairtest.Of(NewWorker(WorkerConfig{}, theirs).Offer))
+		pairtest.Quiet(12 * time.Second)
 		for i := range 20 {
 			src.set(1, []string{"a", "b"}[i%2])
-			quiet(100 * time.Millisecond)
+			pairtest.Quiet(100 * time.Millisecond)
 		}
-		quiet(time.Second)
+		pairtest.Quiet(time.Second)
 		ours.same(t, src)
 		if theirs.sets != 0 || ours.sets > 5 || src.left() != 1 {
 			t.Errorf("a 4.7.5 worker got %d messages, ours %d, %d agents left", theirs.sets, ours.sets, src.left())
 		}
-		quiet(8 * time.Second)
+		pairtest.Quiet(8 * time.Second)
 		theirs.same(t, src)
 		if src.left() != 0 {
 			t.Errorf("%d agents left", src.left())
@@ -290,24 +292,15 @@ func TestExchange_EarlyBetweenTestudoNodes(t *testing.T) {
 	})
 }
 
-// byHand is a master made by hand.
-func byHand(done chan<- string) func(*end) {
-	return func(e *end) {
-		for _, command := range []string{cmdChangesDone, cmdChangesFailed, cmdFullDone, cmdFullFailed, cmdAsk} {
-			e.mux.Handle(command, func(_ context.Context, _ *session.Session, payload []byte) (session.Reply, error) {
-				done <- command + " " + string(payload)
-				return session.OK("Thanks"), nil
-			})
-		}
-	}
+// byHand makes a master's end that gives the worker's reports and requests.
+func byHand(done chan<- string) func(*pairtest.End) {
+	return pairtest.ByHand(done, cmdChangesDone, cmdChangesFailed, cmdFullDone, cmdFullFailed, cmdAsk)
 }
 
-func (e *end) hand(t *testing.T, command, text string) error {
+// hand sends a message.
+func hand(t *testing.T, e *pairtest.End, command, text string) error {
 	t.Helper()
-	id, err := e.SendString(t.Context(), []byte(text))
-	if err != nil {
-		t.Fatal(err)
-	}
+	id := e.SendText(t, text)
 	answer, err := e.Request(t.Context(), command, []byte(id))
 	if err == nil && string(answer) != id {
 		t.Errorf("answer %q, want %q", answer, id)
@@ -319,7 +312,7 @@ func TestWorker_StringsThatAreNone(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		done := make(chan string, 9)
 		dst := newSink(1)
-		master, worker, _ := connect(t, "w1", true, byHand(done), newEnd(NewWorker(WorkerConfig{}, dst).Offer))
+		master, worker, _ := pairtest.Connect(t, "w1", true, byHand(done), pairtest.Of(NewWorker(WorkerConfig{}, dst).Offer))
 		for _, c := range []struct{ command, text, want, log string }{
 			{cmdChanges, "nonsense", "syn_w_g_err error while trying to load JSON: ", "Error 3036"},
 			{cmdFull, "nonsense", "syn_wgc_err error while trying to load JSON: ", "Error 3036"},
@@ -328,20 +321,20 @@ func TestWorker_StringsThatAreNone(t *testing.T) {
 				`syn_w_g_e {"updated_chunks": 1, "error_messages": ["Expecting a list: char 0", "the chunk has no 'data'"], `, "There were 2 chunks with errors"},
 			{cmdChanges, string(chunks.Encode("global sql DELETE FROM agent", payload, nil)), `syn_w_g_e {"updated_chunks": 0, `, "The peer names another database command than ours"},
 		} {
-			if err := master.hand(t, c.command, c.text); err != nil {
+			if err := hand(t, master, c.command, c.text); err != nil {
 				t.Error(err)
 			}
 			if got := <-done; !strings.HasPrefix(got, c.want) {
 				t.Errorf("%s: got %s, want %s", c.text, got, c.want)
 			}
 			synctest.Wait()
-			worker.log.want(t, c.log)
+			worker.Log.Want(t, c.log)
 		}
 		if dst.groups.hash() == "" {
 			t.Error("the good chunk is not stored")
 		}
 		dst.err = fault.New(fault.DatabaseUnreachable, nil)
-		if err := master.hand(t, cmdChanges, string(chunks.Encode(setCommand, payload, [][]byte{[]byte(`[{"data":[{"id":1,"groups":["a"]}]}]`)}))); err != nil {
+		if err := hand(t, master, cmdChanges, string(chunks.Encode(setCommand, payload, [][]byte{[]byte(`[{"data":[{"id":1,"groups":["a"]}]}]`)}))); err != nil {
 			t.Error(err)
 		}
 		if got := <-done; !strings.HasPrefix(got, "syn_w_g_err error processing agent-groups chunks in process pool: Error 2005 - ") {
@@ -357,17 +350,17 @@ func TestWorker_Bounds(t *testing.T) {
 		done := make(chan string, 99)
 		dst := newSink(1)
 		dst.slow = 30 * time.Second
-		master, _, _ := connect(t, "w1", true, byHand(done), newEnd(NewWorker(WorkerConfig{}, dst).Offer))
+		master, _, _ := pairtest.Connect(t, "w1", true, byHand(done), pairtest.Of(NewWorker(WorkerConfig{}, dst).Offer))
 		text := string(chunks.Encode(setCommand, payload, [][]byte{[]byte(`[{"data":[{"id":1,"groups":["a"]}],"hash":"00"}]`)}))
 		for i := range 7 {
-			if err := master.hand(t, cmdChanges, text); (err == nil) != (i < maxStrings) {
+			if err := hand(t, master, cmdChanges, text); (err == nil) != (i < maxStrings) {
 				t.Errorf("message %d: %v", i, err)
 			}
 		}
-		quiet(31 * time.Second)
+		pairtest.Quiet(31 * time.Second)
 		if first, second := <-done, <-done; !strings.HasPrefix(first, cmdChangesDone) || !strings.HasPrefix(second, cmdAsk) {
 			t.Errorf("%s, then %s", first, second)
 		}
-		quiet(3 * time.Minute)
+		pairtest.Quiet(3 * time.Minute)
 	})
 }

@@ -1,119 +1,22 @@
 package agentgroups
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha1"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"log/slog"
 	"slices"
-	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"testudo/internal/agent"
-	"testudo/internal/memnet"
-	"testudo/internal/session"
-	"testudo/internal/wire"
 )
 
-// lines is a log that tests read.
-type lines struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (l *lines) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(p)
-}
-
-func (l *lines) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.String()
-}
-
-func (l *lines) logger() *slog.Logger {
-	return slog.New(slog.NewTextHandler(l, &slog.HandlerOptions{Level: slog.LevelDebug}))
-}
-
-func (l *lines) count(text string) int { return strings.Count(l.String(), text) }
-
-func (l *lines) want(t *testing.T, texts ...string) {
-	t.Helper()
-	for _, text := range texts {
-		if l.count(text) == 0 {
-			t.Errorf("the log has no %q:\n%s", text, l)
-		}
-	}
-}
-
-// end is one end of a connection, with the commands and the work that offer
-// gives it.
-type end struct {
-	*session.Session
-	log   *lines
-	mux   *session.Mux
-	works []func(context.Context)
-}
-
-func newEnd(offer func(*session.Session, *session.Mux) func(context.Context)) func(*end) {
-	return func(e *end) { both(e, offer) }
-}
-
-// connect joins a master's end and a worker's. A plain pair does not introduce
-// itself.
-func connect(t *testing.T, name string, plain bool, asMaster, asWorker func(*end)) (master, worker *end, stop func()) {
-	t.Helper()
-	key, err := wire.NewKey("0123456789abcdef0123456789ABCDEF")
-	if err != nil {
-		t.Fatal(err)
-	}
-	near, far := memnet.Pipe()
-	hello := session.Hello{Name: name, Cluster: "wazuh", Type: "worker", Version: "4.7.5"}
-	ends := []*end{{log: &lines{}, mux: session.NewMux()}, {log: &lines{}, mux: session.NewMux()}}
-	ends[0].Session = session.New(near, session.Config{Key: key})
-	ends[1].Session = session.New(far, session.Config{Key: key})
-	asMaster(ends[0])
-	asWorker(ends[1])
-	var running sync.WaitGroup
-	for _, e := range ends {
-		e.Establish(hello, e.mux, e.log.logger())
-		running.Go(func() { _ = e.Run(context.Background()) })
-	}
-	if !plain {
-		if err := ends[1].Introduce(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-	}
-	for _, e := range ends {
-		for _, work := range e.works {
-			e.Go(work)
-		}
-	}
-	stop = sync.OnceFunc(func() {
-		ends[0].Close(nil)
-		ends[1].Close(nil)
-		running.Wait()
-	})
-	t.Cleanup(stop)
-	return ends[0], ends[1], stop
-}
-
 func inBubble(t *testing.T, f func(t *testing.T)) { t.Helper(); synctest.Test(t, f) }
-
-// quiet passes time, at the end of which everything has come to rest.
-func quiet(d time.Duration) {
-	time.Sleep(d) // of the bubble
-	synctest.Wait()
-}
 
 // groupsOf is the groups of all agents of a fake database, with what the
 // original derives from them.

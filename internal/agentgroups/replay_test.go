@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"io"
-	"os"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -13,41 +11,19 @@ import (
 
 	"testudo/internal/agent"
 	"testudo/internal/chunks"
+	"testudo/internal/pairtest"
 	"testudo/internal/session"
 )
 
-const recording = "../../../shared/golden/cluster/main-worker.jsonl"
-
 func newAgent(id int) agent.ID { return agent.ID(id) }
-
-// recorded is one message of a connection between two real 4.7.5 nodes.
-type recorded struct {
-	At      float64 `json:"t"`
-	Dir     string  `json:"dir"` // c2s: towards the master
-	Command string  `json:"command"`
-	Text    string  `json:"payload_text"`
-}
-
-func (r recorded) fromWorker() bool { return r.Dir == "c2s" }
 
 // groupStrings are the recorded messages of the exchange in their order: the
 // text of a string stands in the place of its id. The test is skipped by name
 // where the recording is absent.
-func groupStrings(t *testing.T) (list []recorded) {
+func groupStrings(t *testing.T) (list []pairtest.Recorded) {
 	t.Helper()
-	f, err := os.Open(recording)
-	if err != nil {
-		t.Skip("recordings not here: shared/golden")
-	}
-	defer f.Close()
 	strs := map[string]string{}
-	for dec := json.NewDecoder(f); ; {
-		var r recorded
-		if err := dec.Decode(&r); err == io.EOF {
-			return list
-		} else if err != nil {
-			t.Fatal(err)
-		}
+	for _, r := range pairtest.Recording(t) {
 		switch r.Command {
 		case "str_upd":
 			id, text, _ := strings.Cut(r.Text, " ")
@@ -59,6 +35,7 @@ func groupStrings(t *testing.T) (list []recorded) {
 			list = append(list, r)
 		}
 	}
+	return list
 }
 
 // recordedAgents are the groups of the agents in a recorded string.
@@ -94,11 +71,11 @@ func TestRecording_MasterToOurWorker(t *testing.T) {
 		for _, a := range agents {
 			dst.set(a.ID)
 		}
-		master, worker, _ := connect(t, "w1", true, byHand(done), newEnd(NewWorker(WorkerConfig{Mismatches: 2}, dst).Offer))
+		master, worker, _ := pairtest.Connect(t, "w1", true, byHand(done), pairtest.Of(NewWorker(WorkerConfig{Mismatches: 2}, dst).Offer))
 		seen := map[string]int{}
 		for i, f := range frames {
 			seen[f.Command]++
-			if f.fromWorker() {
+			if f.FromWorker() {
 				got := <-done
 				want := f.Command + " " + f.Text
 				if f.Command != cmdAsk {
@@ -113,7 +90,7 @@ func TestRecording_MasterToOurWorker(t *testing.T) {
 				seen["broken"]++
 				dst.set(agents[0].ID, "web")
 			}
-			if err := master.hand(t, f.Command, f.Text); err != nil {
+			if err := hand(t, master, f.Command, f.Text); err != nil {
 				t.Errorf("%d: %v", i, err)
 			}
 			synctest.Wait()
@@ -121,7 +98,7 @@ func TestRecording_MasterToOurWorker(t *testing.T) {
 		if seen[cmdChanges] != 9 || seen[cmdFull] != 1 || seen[cmdAsk] != 1 || seen["broken"] != 1 || dst.groups.hash() != hash {
 			t.Errorf("played %v, the checksum is %s, want %s", seen, dst.groups.hash(), hash)
 		}
-		worker.log.want(t, "Checksum comparison failed (1/2).", "Checksum comparison failed (2/2).", "Groups of 1 agents were not the master's: 001 (was web, is ")
+		worker.Log.Want(t, "Checksum comparison failed (1/2).", "Checksum comparison failed (2/2).", "Groups of 1 agents were not the master's: 001 (was web, is ")
 	})
 }
 
@@ -152,18 +129,18 @@ func TestRecording_WorkerToOurMaster(t *testing.T) {
 			t.Fatalf("checksum %s, want %s", got, hash)
 		}
 		m, _ := runMaster(t, src, delayed)
-		got := make(chan recorded, 99)
-		_, worker, _ := connect(t, "w1", true, newEnd(m.Offer), func(e *end) {
+		got := make(chan pairtest.Recorded, 99)
+		_, worker, _ := pairtest.Connect(t, "w1", true, pairtest.Of(m.Offer), func(e *pairtest.End) {
 			for _, command := range []string{cmdChanges, cmdFull} {
-				e.mux.Handle(command, func(_ context.Context, s *session.Session, payload []byte) (session.Reply, error) {
+				e.Mux.Handle(command, func(_ context.Context, s *session.Session, payload []byte) (session.Reply, error) {
 					text, err := s.TakeString(string(payload))
-					got <- recorded{Command: command, Text: string(bytes.Clone(text))}
+					got <- pairtest.Recorded{Command: command, Text: string(bytes.Clone(text))}
 					return session.OK(payload), err
 				})
 			}
 		})
 		for i, f := range frames {
-			if f.fromWorker() {
+			if f.FromWorker() {
 				if _, err := worker.Request(t.Context(), f.Command, []byte(f.Text)); err != nil {
 					t.Errorf("%d: %s: %v", i, f.Command, err)
 				}

@@ -6,7 +6,7 @@ import (
 	"testing"
 
 	"testudo/internal/agent"
-	"testudo/internal/session"
+	"testudo/internal/pairtest"
 	"testudo/internal/wire"
 )
 
@@ -53,10 +53,10 @@ func TestBrief_GoesFirstAndWhatTheMasterWantsWholeStays(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		src, dst := &briefSource{newSource(10), []byte("ABC")}, &briefSink{sink: newSink()}
 		w := NewWorker(WorkerConfig{Node: "w1"}, src)
-		_, worker, _ := connect(t, false, session.Limits{}, newEnd(NewMaster(MasterConfig{}, dst).Offer), newEnd(w.Offer))
-		quiet(2e9)
+		_, worker, _ := pairtest.Connect(t, "w1", false, pairtest.Of(NewMaster(MasterConfig{}, dst).Offer), pairtest.Of(w.Offer))
+		pairtest.Quiet(2e9)
 		if string(dst.got) != "ABC" || string(src.brief) != "A" {
-			t.Errorf("the master got %q, %q is left\n%s", dst.got, src.brief, worker.log)
+			t.Errorf("the master got %q, %q is left\n%s", dst.got, src.brief, worker.Log)
 		}
 		dst.has(t, src.source)
 	})
@@ -68,8 +68,8 @@ func TestBrief_AMasterThatDoesNotKnowItGetsAllWhole(t *testing.T) {
 			inBubble(t, func(t *testing.T) {
 				src, dst := &briefSource{newSource(10), []byte("ABC")}, newSink()
 				w := NewWorker(WorkerConfig{Node: "w1"}, src)
-				connect(t, plain, session.Limits{}, newEnd(NewMaster(MasterConfig{}, dst).Offer), newEnd(w.Offer))
-				quiet(2e9)
+				pairtest.Connect(t, "w1", plain, pairtest.Of(NewMaster(MasterConfig{}, dst).Offer), pairtest.Of(w.Offer))
+				pairtest.Quiet(2e9)
 				dst.has(t, src.source)
 			})
 		})

@@ -10,6 +10,7 @@ import (
 
 	"testudo/internal/chunks"
 	"testudo/internal/fault"
+	"testudo/internal/pairtest"
 	"testudo/internal/session"
 )
 
@@ -20,15 +21,15 @@ func TestExchange_AllAgentsReachTheMaster(t *testing.T) {
 				src, dst := newSource(1234), newSink()
 				m := NewMaster(MasterConfig{}, dst)
 				w := NewWorker(WorkerConfig{Node: "w1", Agents: 500, Bytes: 2000}, src)
-				master, worker, _ := connect(t, plain, session.Limits{}, newEnd(m.Offer), newEnd(w.Offer))
-				quiet(9 * time.Second)
+				master, worker, _ := pairtest.Connect(t, "w1", plain, pairtest.Of(m.Offer), pairtest.Of(w.Offer))
+				pairtest.Quiet(9 * time.Second)
 				dst.has(t, src)
 				if src.left() != 0 || src.reported != 1 || len(src.read) != 3 {
 					t.Errorf("%d agents left, all reported %d times, read %v", src.left(), src.reported, src.read)
 				}
-				worker.log.want(t, "msg=Starting.", "Obtained 50 chunks of data in 0.000s.", "Sending chunks.", "Updated 124 chunks.")
-				master.log.want(t, "chunks updated in wazuh-db in 0.000s.")
-				if n := worker.log.count("Permission to synchronize granted."); plain != (n > 15) || n < 1 {
+				worker.Log.Want(t, "msg=Starting.", "Obtained 50 chunks of data in 0.000s.", "Sending chunks.", "Updated 124 chunks.")
+				master.Log.Want(t, "chunks updated in wazuh-db in 0.000s.")
+				if n := worker.Log.Count("Permission to synchronize granted."); plain != (n > 15) || n < 1 {
 					t.Errorf("permission was asked for %d times", n)
 				}
 				st, ok := m.Status("w1")
@@ -36,10 +37,10 @@ func TestExchange_AllAgentsReachTheMaster(t *testing.T) {
 					t.Errorf("master %+v, worker %+v", st, own)
 				}
 				src.set(state{ID: 7, Alive: 2})
-				quiet(10 * time.Second)
+				pairtest.Quiet(10 * time.Second)
 				dst.has(t, src)
-				quiet(20 * time.Second)
-				worker.log.want(t, "Updated 1 chunks.", "Updated 0 chunks.")
+				pairtest.Quiet(20 * time.Second)
+				worker.Log.Want(t, "Updated 1 chunks.", "Updated 0 chunks.")
 			})
 		})
 	}
@@ -57,28 +58,28 @@ func TestExchange_PartlyStored(t *testing.T) {
 			return nil
 		}
 		w := NewWorker(WorkerConfig{Node: "w1", Agents: 100}, src)
-		_, worker, _ := connect(t, false, session.Limits{}, newEnd(NewMaster(MasterConfig{}, dst).Offer), newEnd(w.Offer))
-		quiet(time.Second)
-		worker.log.want(t, "Updated 9 chunks. There were 1 chunks with errors: ['Error 2003 - ", "disk I/O error", "The master has not stored all of it; all of it is sent again.")
+		_, worker, _ := pairtest.Connect(t, "w1", false, pairtest.Of(NewMaster(MasterConfig{}, dst).Offer), pairtest.Of(w.Offer))
+		pairtest.Quiet(time.Second)
+		worker.Log.Want(t, "Updated 9 chunks. There were 1 chunks with errors: ['Error 2003 - ", "disk I/O error", "The master has not stored all of it; all of it is sent again.")
 		if src.left() != 1000 || dst.count() != 94 {
 			t.Errorf("%d agents are still to be sent, %d stored", src.left(), dst.count())
 		}
-		quiet(time.Minute)
+		pairtest.Quiet(time.Minute)
 		if src.left() != 1000 || dst.count() != 994 {
 			t.Errorf("%d agents are still to be sent, %d stored", src.left(), dst.count())
 		}
-		if worker.log.count("The master has not stored all of it") != 1 {
-			t.Errorf("said again and again:\n%s", worker.log)
+		if worker.Log.Count("The master has not stored all of it") != 1 {
+			t.Errorf("said again and again:\n%s", worker.Log)
 		}
 		dst.mu.Lock()
 		dst.bad = nil
 		dst.mu.Unlock()
-		quiet(20 * time.Second)
+		pairtest.Quiet(20 * time.Second)
 		dst.has(t, src)
 		if src.left() != 0 {
 			t.Errorf("%d agents are still to be sent", src.left())
 		}
-		worker.log.want(t, "The master has stored all of it.")
+		worker.Log.Want(t, "The master has stored all of it.")
 	})
 }
 
@@ -87,15 +88,15 @@ func TestExchange_DatabaseOfTheMasterIsAway(t *testing.T) {
 		src, dst := newSource(10), newSink()
 		dst.bad = func(state) error { return fault.New(fault.DatabaseUnreachable, "Could not connect to wdb socket") }
 		w := NewWorker(WorkerConfig{Node: "w1"}, src)
-		master, worker, _ := connect(t, true, session.Limits{}, newEnd(NewMaster(MasterConfig{}, dst).Offer), newEnd(w.Offer))
-		quiet(15 * time.Second)
-		master.log.want(t, "Error 3037 - Error while processing Agent-info chunks: error processing agent-info chunks in process pool: Error 2005 - ")
-		worker.log.want(t, "There was an error while processing agent-info on the peer: error processing agent-info chunks in process pool: Error 2005 - ")
+		master, worker, _ := pairtest.Connect(t, "w1", true, pairtest.Of(NewMaster(MasterConfig{}, dst).Offer), pairtest.Of(w.Offer))
+		pairtest.Quiet(15 * time.Second)
+		master.Log.Want(t, "Error 3037 - Error while processing Agent-info chunks: error processing agent-info chunks in process pool: Error 2005 - ")
+		worker.Log.Want(t, "There was an error while processing agent-info on the peer: error processing agent-info chunks in process pool: Error 2005 - ")
 		dst.mu.Lock()
 		dst.bad = nil
 		dst.mu.Unlock()
-		quiet(10 * time.Second)
-		worker.log.want(t, "Agents' states reach the master again.")
+		pairtest.Quiet(10 * time.Second)
+		worker.Log.Want(t, "Agents' states reach the master again.")
 		dst.has(t, src)
 	})
 }
@@ -105,17 +106,17 @@ func TestExchange_DatabaseOfTheWorkerIsAway(t *testing.T) {
 		src, dst := newSource(10), newSink()
 		src.err = errDisk
 		w := NewWorker(WorkerConfig{Node: "w1"}, src)
-		_, worker, _ := connect(t, true, session.Limits{}, newEnd(NewMaster(MasterConfig{}, dst).Offer), newEnd(w.Offer))
-		quiet(time.Minute)
-		if n := worker.log.count("Could not obtain data from wazuh-db: disk I/O error"); n != 1 {
+		_, worker, _ := pairtest.Connect(t, "w1", true, pairtest.Of(NewMaster(MasterConfig{}, dst).Offer), pairtest.Of(w.Offer))
+		pairtest.Quiet(time.Minute)
+		if n := worker.Log.Count("Could not obtain data from wazuh-db: disk I/O error"); n != 1 {
 			t.Errorf("said %d times", n)
 		}
 		src.mu.Lock()
 		src.err = nil
 		src.mu.Unlock()
-		quiet(10 * time.Second)
+		pairtest.Quiet(10 * time.Second)
 		dst.has(t, src)
-		worker.log.want(t, "The agent database can be read again.")
+		worker.Log.Want(t, "The agent database can be read again.")
 	})
 }
 
@@ -127,14 +128,14 @@ func TestExchange_SlowDatabase(t *testing.T) {
 		dst.slow = 6 * time.Second
 		w := NewWorker(WorkerConfig{Node: "w1"}, src)
 		m := NewMaster(MasterConfig{Timeout: 40 * time.Second}, dst)
-		master, worker, _ := connect(t, true, session.Limits{}, newEnd(m.Offer), newEnd(w.Offer))
-		quiet(30 * time.Second)
+		master, worker, _ := pairtest.Connect(t, "w1", true, pairtest.Of(m.Offer), pairtest.Of(w.Offer))
+		pairtest.Quiet(30 * time.Second)
 		if st, _ := m.Status("w1"); st.Free {
 			t.Error("the worker is free to send while its string is being stored")
 		}
-		quiet(12 * time.Second)
-		master.log.want(t, "Timeout while processing agent-info chunks.", "Updated 6 chunks.")
-		worker.log.want(t, "Updated 6 chunks.", "The master has not stored all of it")
+		pairtest.Quiet(12 * time.Second)
+		master.Log.Want(t, "Timeout while processing agent-info chunks.", "Updated 6 chunks.")
+		worker.Log.Want(t, "Updated 6 chunks.", "The master has not stored all of it")
 		if src.left() != 100 {
 			t.Errorf("%d agents are still to be sent", src.left())
 		}
@@ -147,18 +148,18 @@ func TestExchange_ConnectionEnds(t *testing.T) {
 		src, dst := newSource(100), newSink()
 		dst.slow = 6 * time.Second
 		m, w := NewMaster(MasterConfig{}, dst), NewWorker(WorkerConfig{Node: "w1"}, src)
-		master, worker, stop := connect(t, false, session.Limits{}, newEnd(m.Offer), newEnd(w.Offer))
-		quiet(15 * time.Second)
+		master, worker, stop := pairtest.Connect(t, "w1", false, pairtest.Of(m.Offer), pairtest.Of(w.Offer))
+		pairtest.Quiet(15 * time.Second)
 		stop()
-		if src.left() != 100 || strings.Contains(master.log.String()+worker.log.String(), "level=ERROR") {
-			t.Errorf("%d agents are still to be sent\n%s%s", src.left(), master.log, worker.log)
+		if src.left() != 100 || strings.Contains(master.Log.String()+worker.Log.String(), "level=ERROR") {
+			t.Errorf("%d agents are still to be sent\n%s%s", src.left(), master.Log, worker.Log)
 		}
 		if _, ok := m.Status("w1"); ok {
 			t.Error("the worker is still known")
 		}
 		dst.slow = 0
-		connect(t, false, session.Limits{}, newEnd(m.Offer), newEnd(w.Offer))
-		quiet(5 * time.Second)
+		pairtest.Connect(t, "w1", false, pairtest.Of(m.Offer), pairtest.Of(w.Offer))
+		pairtest.Quiet(5 * time.Second)
 		dst.has(t, src)
 		if src.left() != 0 || src.reported != 2 {
 			t.Errorf("%d agents are still to be sent, all reported %d times", src.left(), src.reported)
@@ -172,11 +173,11 @@ func TestExchange_EarlyBetweenTestudoNodes(t *testing.T) {
 			inBubble(t, func(t *testing.T) {
 				src, dst := newSource(3), newSink()
 				w := NewWorker(WorkerConfig{Node: "w1", Early: time.Second}, src)
-				connect(t, plain, session.Limits{}, newEnd(NewMaster(MasterConfig{}, dst).Offer), newEnd(w.Offer))
-				quiet(3 * time.Second)
+				pairtest.Connect(t, "w1", plain, pairtest.Of(NewMaster(MasterConfig{}, dst).Offer), pairtest.Of(w.Offer))
+				pairtest.Quiet(3 * time.Second)
 				for range 100 { // more often than it is sent
 					src.set(state{ID: 2, Alive: time.Now().Unix()})
-					quiet(20 * time.Millisecond)
+					pairtest.Quiet(20 * time.Millisecond)
 				}
 				if left := src.left(); plain != (left > 0) && dst.stored < 8 {
 					t.Errorf("%d agents are still to be sent, %d were stored", left, dst.stored)
@@ -189,19 +190,7 @@ func TestExchange_EarlyBetweenTestudoNodes(t *testing.T) {
 	}
 }
 
-// silent is a worker made by hand: a session with commands for the results.
-func silent(done chan<- string) func(*end) {
-	return func(e *end) {
-		for _, command := range []string{cmdDone, cmdFailed} {
-			e.mux.Handle(command, func(_ context.Context, _ *session.Session, payload []byte) (session.Reply, error) {
-				done <- command + " " + string(payload)
-				return session.OK("Thanks"), nil
-			})
-		}
-	}
-}
-
-func request(t *testing.T, e *end, command, payload string) string {
+func request(t *testing.T, e *pairtest.End, command, payload string) string {
 	t.Helper()
 	answer, err := e.Request(t.Context(), command, []byte(payload))
 	if err != nil {
@@ -210,19 +199,10 @@ func request(t *testing.T, e *end, command, payload string) string {
 	return string(answer)
 }
 
-func (e *end) str(t *testing.T, text string) string {
-	t.Helper()
-	id, err := e.SendString(t.Context(), []byte(text))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return id
-}
-
 func TestHostile_Row19_StringsThatAreNone(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		done := make(chan string, 9)
-		master, worker, _ := connect(t, true, session.Limits{}, newEnd(NewMaster(MasterConfig{}, newSink()).Offer), silent(done))
+		master, worker, _ := pairtest.Connect(t, "w1", true, pairtest.Of(NewMaster(MasterConfig{}, newSink()).Offer), pairtest.ByHand(done, cmdDone, cmdFailed))
 		for _, c := range []struct{ text, want, log string }{
 			{"", "syn_m_a_err error while trying to access string under task_id b'999'.", "Error 3035 - String couldn't be found"},
 			{"nonsense", "syn_m_a_err error while trying to load JSON: ", "Error 3036 - JSON couldn't be loaded"},
@@ -233,7 +213,7 @@ func TestHostile_Row19_StringsThatAreNone(t *testing.T) {
 		} {
 			id := "999"
 			if c.text != "" {
-				id = worker.str(t, c.text)
+				id = worker.SendText(t, c.text)
 			}
 			if answer := request(t, worker, cmdString, id); answer != id {
 				t.Errorf("answer %q, want %q", answer, id)
@@ -242,7 +222,7 @@ func TestHostile_Row19_StringsThatAreNone(t *testing.T) {
 				t.Errorf("%s: got %s, want %s", c.text, got, c.want)
 			}
 			synctest.Wait()
-			master.log.want(t, c.log)
+			master.Log.Want(t, c.log)
 		}
 		if answer := request(t, worker, cmdPermission, ""); answer != "True" {
 			t.Errorf("permission %s", answer)
@@ -257,10 +237,10 @@ func TestMaster_Bounds(t *testing.T) {
 		dst := newSink()
 		dst.slow = time.Minute
 		m := NewMaster(MasterConfig{Timeout: time.Hour, Bytes: 100}, dst)
-		_, worker, _ := connect(t, true, session.Limits{}, newEnd(m.Offer), silent(done))
-		_, other, _ := connectAs(t, "w2", true, session.Limits{}, newEnd(m.Offer), silent(done))
+		_, worker, _ := pairtest.Connect(t, "w1", true, pairtest.Of(m.Offer), pairtest.ByHand(done, cmdDone, cmdFailed))
+		_, other, _ := pairtest.Connect(t, "w2", true, pairtest.Of(m.Offer), pairtest.ByHand(done, cmdDone, cmdFailed))
 		for i := range maxStrings + 2 {
-			id := worker.str(t, `{"set_data_command": "global sync-agent-info-set", "chunks": ["[]"]}`)
+			id := worker.SendText(t, `{"set_data_command": "global sync-agent-info-set", "chunks": ["[]"]}`)
 			_, err := worker.Request(t.Context(), cmdString, []byte(id))
 			if (err == nil) != (i < maxStrings) {
 				t.Errorf("string %d: %v", i, err)
@@ -275,7 +255,7 @@ func TestMaster_Bounds(t *testing.T) {
 		for range maxStrings {
 			<-done
 		}
-		quiet(time.Second)
+		pairtest.Quiet(time.Second)
 		if request(t, worker, cmdPermission, "") != "True" || request(t, other, cmdPermission, "") != "True" {
 			t.Error("no permission although nothing waits")
 		}
@@ -286,13 +266,13 @@ func TestMaster_Bounds(t *testing.T) {
 func TestMaster_LargeString(t *testing.T) {
 	done := make(chan string, 1)
 	dst := new(collected)
-	_, worker, _ := connect(t, true, session.Limits{}, newEnd(NewMaster(MasterConfig{}, dst).Offer), silent(done))
+	_, worker, _ := pairtest.Connect(t, "w1", true, pairtest.Of(NewMaster(MasterConfig{}, dst).Offer), pairtest.ByHand(done, cmdDone, cmdFailed))
 	chunk := []byte("[" + strings.Repeat(`{"id":1,"last_keepalive":2},`, 2000) + `{"id":2,"last_keepalive":3}]`)
 	list := make([][]byte, 600)
 	for i := range list {
 		list[i] = chunk
 	}
-	id := worker.str(t, string(chunks.Encode(setCommand, payload, list)))
+	id := worker.SendText(t, string(chunks.Encode(setCommand, payload, list)))
 	request(t, worker, cmdString, id)
 	if got := <-done; !strings.HasPrefix(got, `syn_m_a_e {"updated_chunks": 600, "error_messages": [], `) || len(dst.lists) != 600 || dst.lists[599] != string(chunk) {
 		t.Errorf("%s, %d lists", got, len(dst.lists))
@@ -310,8 +290,8 @@ type strict struct {
 	refused int
 }
 
-func (s *strict) as(e *end) {
-	e.mux.Handle(cmdPermission, func(context.Context, *session.Session, []byte) (session.Reply, error) {
+func (s *strict) as(e *pairtest.End) {
+	e.Mux.Handle(cmdPermission, func(context.Context, *session.Session, []byte) (session.Reply, error) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		if s.refused > 0 {
@@ -321,7 +301,7 @@ func (s *strict) as(e *end) {
 		s.granted = true
 		return session.OK("True"), nil
 	})
-	e.mux.Handle(cmdString, func(_ context.Context, ses *session.Session, payload []byte) (session.Reply, error) {
+	e.Mux.Handle(cmdString, func(_ context.Context, ses *session.Session, payload []byte) (session.Reply, error) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		if !s.granted {
@@ -352,8 +332,8 @@ func TestWorker_KeepsTheOriginalsRules(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		src, m := newSource(300), &strict{slow: time.Second, refuse: 3}
 		w := NewWorker(WorkerConfig{Node: "w1", Bytes: 2000}, src)
-		connect(t, true, session.Limits{}, m.as, newEnd(w.Offer))
-		quiet(time.Minute)
+		pairtest.Connect(t, "w1", true, m.as, pairtest.Of(w.Offer))
+		pairtest.Quiet(time.Minute)
 		if len(m.wrong) > 0 || src.left() > 0 || m.strings < 3 {
 			t.Errorf("%v, %d agents left, %d strings", m.wrong, src.left(), m.strings)
 		}
@@ -365,12 +345,12 @@ func TestWorker_NoResult(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		src, m := newSource(3), &strict{slow: 4 * time.Minute}
 		w := NewWorker(WorkerConfig{Node: "w1"}, src)
-		_, worker, _ := connect(t, true, session.Limits{}, m.as, newEnd(w.Offer))
-		quiet(3*time.Minute + time.Second)
+		_, worker, _ := pairtest.Connect(t, "w1", true, m.as, pairtest.Of(w.Offer))
+		pairtest.Quiet(3*time.Minute + time.Second)
 		if src.left() != 3 {
 			t.Errorf("%d agents are still to be sent", src.left())
 		}
-		worker.log.want(t, "Error synchronizing agent info: no result came in time (3m0s)")
-		quiet(5 * time.Minute)
+		worker.Log.Want(t, "Error synchronizing agent info: no result came in time (3m0s)")
+		pairtest.Quiet(5 * time.Minute)
 	})
 }

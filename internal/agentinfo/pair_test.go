@@ -1,113 +1,16 @@
 package agentinfo
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"log/slog"
 	"slices"
-	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
-
-	"testudo/internal/memnet"
-	"testudo/internal/session"
-	"testudo/internal/wire"
 )
-
-// lines is a log that tests read.
-type lines struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (l *lines) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(p)
-}
-
-func (l *lines) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.String()
-}
-
-func (l *lines) logger() *slog.Logger {
-	return slog.New(slog.NewTextHandler(l, &slog.HandlerOptions{Level: slog.LevelDebug}))
-}
-
-func (l *lines) count(text string) int { return strings.Count(l.String(), text) }
-
-func (l *lines) want(t *testing.T, texts ...string) {
-	t.Helper()
-	for _, text := range texts {
-		if l.count(text) == 0 {
-			t.Errorf("the log has no %q:\n%s", text, l)
-		}
-	}
-}
-
-// end is one end of a connection, with the commands and the work that offer
-// gives it.
-type end struct {
-	*session.Session
-	log  *lines
-	mux  *session.Mux
-	work func(context.Context)
-}
-
-func newEnd(offer func(*session.Session, *session.Mux) func(context.Context)) func(*end) {
-	return func(e *end) { e.work = offer(e.Session, e.mux) }
-}
-
-// connect joins a master's end and a worker's. A plain pair does not introduce
-// itself.
-func connect(t *testing.T, plain bool, limits session.Limits, asMaster, asWorker func(*end)) (master, worker *end, stop func()) {
-	t.Helper()
-	return connectAs(t, "w1", plain, limits, asMaster, asWorker)
-}
-
-func connectAs(t *testing.T, name string, plain bool, limits session.Limits, asMaster, asWorker func(*end)) (master, worker *end, stop func()) {
-	t.Helper()
-	key, err := wire.NewKey("0123456789abcdef0123456789ABCDEF")
-	if err != nil {
-		t.Fatal(err)
-	}
-	near, far := memnet.Pipe()
-	hello := session.Hello{Name: name, Cluster: "wazuh", Type: "worker", Version: "4.7.5"}
-	ends := []*end{{log: &lines{}, mux: session.NewMux()}, {log: &lines{}, mux: session.NewMux()}}
-	ends[0].Session = session.New(near, session.Config{Key: key, Limits: limits})
-	ends[1].Session = session.New(far, session.Config{Key: key, Limits: limits})
-	asMaster(ends[0])
-	asWorker(ends[1])
-	var running sync.WaitGroup
-	for _, e := range ends {
-		e.Establish(hello, e.mux, e.log.logger())
-		running.Go(func() { _ = e.Run(context.Background()) })
-	}
-	if !plain {
-		if err := ends[1].Introduce(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-	}
-	for _, e := range ends {
-		if e.work != nil {
-			e.Go(e.work)
-		}
-	}
-	stop = sync.OnceFunc(func() {
-		ends[0].Close(nil)
-		ends[1].Close(nil)
-		running.Wait()
-	})
-	t.Cleanup(stop)
-	return ends[0], ends[1], stop
-}
 
 func inBubble(t *testing.T, f func(t *testing.T)) { t.Helper(); synctest.Test(t, f) }
 
@@ -271,12 +174,6 @@ func (s *sink) has(t *testing.T, src *source) {
 			t.Errorf("agent %d is %+v, want %+v", id, s.agents[id], a)
 		}
 	}
-}
-
-// quiet passes time, at the end of which everything has come to rest.
-func quiet(d time.Duration) {
-	time.Sleep(d) // of the bubble
-	synctest.Wait()
 }
 
 func name(plain bool) string { return map[bool]string{true: "4.7.5", false: "Testudo"}[plain] }

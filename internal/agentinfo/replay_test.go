@@ -3,49 +3,15 @@ package agentinfo
 import (
 	"context"
 	"encoding/json"
-	"io"
-	"os"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"testudo/internal/chunks"
+	"testudo/internal/pairtest"
 	"testudo/internal/session"
 )
-
-const recording = "../../../shared/golden/cluster/main-worker.jsonl"
-
-// recorded is one message of a connection between two real 4.7.5 nodes.
-type recorded struct {
-	At      float64 `json:"t"`
-	Dir     string  `json:"dir"` // c2s: towards the master
-	Counter uint32  `json:"counter"`
-	Command string  `json:"command"`
-	Text    string  `json:"payload_text"`
-}
-
-func (r recorded) fromWorker() bool { return r.Dir == "c2s" }
-
-// replies gives the messages of the recording; the test is skipped by name
-// where it is absent.
-func readRecording(t *testing.T) (list []recorded) {
-	t.Helper()
-	f, err := os.Open(recording)
-	if err != nil {
-		t.Skip("recordings not here: shared/golden")
-	}
-	defer f.Close()
-	for dec := json.NewDecoder(f); ; {
-		var r recorded
-		if err := dec.Decode(&r); err == io.EOF {
-			return list
-		} else if err != nil {
-			t.Fatal(err)
-		}
-		list = append(list, r)
-	}
-}
 
 // collected takes what is stored, as it comes.
 type collected struct{ lists []string }
@@ -57,22 +23,22 @@ func (c *collected) SetSyncInfo(_ context.Context, list []byte) error {
 
 // The worker's half of the recording, played to our master.
 func TestRecording_WorkerToOurMaster(t *testing.T) {
-	frames := readRecording(t)
+	frames := pairtest.Recording(t)
 	inBubble(t, func(t *testing.T) {
 		done, dst := make(chan string, 9), new(collected)
-		_, worker, _ := connect(t, true, session.Limits{}, newEnd(NewMaster(MasterConfig{}, dst).Offer), silent(done))
+		_, worker, _ := pairtest.Connect(t, "w1", true, pairtest.Of(NewMaster(MasterConfig{}, dst).Offer), pairtest.ByHand(done, cmdDone, cmdFailed))
 		var id, want string
 		ours := map[string]string{}
 		for _, f := range frames {
 			switch {
-			case f.fromWorker() && f.Command == cmdPermission:
+			case f.FromWorker() && f.Command == cmdPermission:
 				if answer := request(t, worker, f.Command, f.Text); answer != "True" {
 					t.Errorf("permission %q", answer)
 				}
-			case f.fromWorker() && f.Command == "str_upd" && strings.Contains(f.Text, "sync-agent-info-set"):
+			case f.FromWorker() && f.Command == "str_upd" && strings.Contains(f.Text, "sync-agent-info-set"):
 				id, want, _ = strings.Cut(f.Text, " ")
-				ours[id] = worker.str(t, want)
-			case f.fromWorker() && f.Command == cmdString:
+				ours[id] = worker.SendText(t, want)
+			case f.FromWorker() && f.Command == cmdString:
 				if answer := request(t, worker, f.Command, ours[f.Text]); answer != ours[f.Text] {
 					t.Errorf("answer %q", answer)
 				}
@@ -112,13 +78,13 @@ func (o *once) PendingInfo(context.Context, int) ([][]byte, bool, func(context.C
 // The master's half of the recording, played to our worker, which has the same
 // agents: it sends the same bytes.
 func TestRecording_MasterToOurWorker(t *testing.T) {
-	frames := readRecording(t)
+	frames := pairtest.Recording(t)
 	inBubble(t, func(t *testing.T) {
 		var want, result string
 		permissions := 0
 		for _, f := range frames {
 			switch {
-			case f.fromWorker() && f.Command == "str_upd" && strings.Contains(f.Text, "sync-agent-info-set"):
+			case f.FromWorker() && f.Command == "str_upd" && strings.Contains(f.Text, "sync-agent-info-set"):
 				_, want, _ = strings.Cut(f.Text, " ")
 			case f.Command == cmdPermission:
 				permissions++
@@ -134,12 +100,12 @@ func TestRecording_MasterToOurWorker(t *testing.T) {
 		var strings []string
 		asked := 0
 		w := NewWorker(WorkerConfig{Node: "w1"}, src)
-		_, worker, _ := connect(t, true, session.Limits{}, func(e *end) {
-			e.mux.Handle(cmdPermission, func(context.Context, *session.Session, []byte) (session.Reply, error) {
+		_, worker, _ := pairtest.Connect(t, "w1", true, func(e *pairtest.End) {
+			e.Mux.Handle(cmdPermission, func(context.Context, *session.Session, []byte) (session.Reply, error) {
 				asked++
 				return session.OK("True"), nil
 			})
-			e.mux.Handle(cmdString, func(_ context.Context, s *session.Session, payload []byte) (session.Reply, error) {
+			e.Mux.Handle(cmdString, func(_ context.Context, s *session.Session, payload []byte) (session.Reply, error) {
 				text, err := s.TakeString(string(payload))
 				strings = append(strings, string(text))
 				s.Go(func(ctx context.Context) {
@@ -148,11 +114,11 @@ func TestRecording_MasterToOurWorker(t *testing.T) {
 				})
 				return session.OK(payload), err
 			})
-		}, newEnd(w.Offer))
-		quiet(101 * time.Second)
+		}, pairtest.Of(w.Offer))
+		pairtest.Quiet(101 * time.Second)
 		if asked != permissions || src.confirmed != 1 || len(strings) != 1 || strings[0] != want {
 			t.Errorf("permission asked for %d times, recorded %d; %d strings; confirmed %d times", asked, permissions, len(strings), src.confirmed)
 		}
-		worker.log.want(t, "Finished in 0.005s. Updated 1 chunks.", "Finished in 0.000s. Updated 0 chunks.")
+		worker.Log.Want(t, "Finished in 0.005s. Updated 1 chunks.", "Finished in 0.000s. Updated 0 chunks.")
 	})
 }

@@ -13,6 +13,7 @@ import (
 
 	"testudo/internal/memnet"
 	"testudo/internal/metrics"
+	"testudo/internal/peertest"
 )
 
 func at(host string) net.Addr { return memnet.Addr{Host: host, Port: 40000} }
@@ -114,11 +115,11 @@ func (w *world) comes(name, from string) bool {
 		w.t.Error(err)
 		return true
 	}
-	g := newGuest(w.t, conn)
-	if g.try(1, "hello", name+" wazuh worker 4.7.5") != nil {
+	g := peertest.New(w.t, conn)
+	if g.Try(1, "hello", name+" wazuh worker 4.7.5") != nil {
 		return false
 	}
-	f, err := g.dec.Next()
+	f, err := g.Dec.Next()
 	if err == nil && f.Command != "ok" {
 		w.t.Errorf("%s: %s %s", name, f.Command, f.Payload)
 	}
@@ -132,17 +133,17 @@ func TestMaster_TurnsAwayTooMany(t *testing.T) {
 			c.Metrics = set
 			c.Limits = AdmissionLimits{Connections: 5, PerAddress: 4, StrangersPerAddress: 2}
 		})
-		silent := []*guest{w.dial("192.0.2.1"), w.dial("192.0.2.1")}
+		silent := []*peertest.Peer{w.dial("192.0.2.1"), w.dial("192.0.2.1")}
 		synctest.Wait()
-		w.dial("192.0.2.1").wantClosed()
-		w.lines.want(t, "Connection refused: limit of strangers_per_address reached", "address=192.0.2.1")
+		w.dial("192.0.2.1").WantClosed()
+		w.lines.Want(t, "Connection refused: limit of strangers_per_address reached", "address=192.0.2.1")
 		w.join("w1") // from elsewhere
 		// Who says nothing leaves soon.
 		for _, g := range silent {
-			g.wantClosed()
+			g.WantClosed()
 		}
 		synctest.Wait()
-		w.dial("192.0.2.1").ok("hello", "w2 wazuh worker 4.7.5")
+		w.dial("192.0.2.1").OK("hello", "w2 wazuh worker 4.7.5")
 	})
 }
 
@@ -178,17 +179,17 @@ func TestMaster_AcceptFails(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		g := newGuest(t, conn)
-		g.ok("hello", "w1 wazuh worker 4.7.5")
+		g := peertest.New(t, conn)
+		g.OK("hello", "w1 wazuh worker 4.7.5")
 		if took := time.Since(began); took < time.Second || took > 30*time.Second {
 			t.Errorf("went on after %v", took)
 		}
-		if n := w.lines.count("too many open files"); n != 1 {
+		if n := w.lines.Count("too many open files"); n != 1 {
 			t.Errorf("%d lines", n)
 		}
 		// A listener that is gone for good ends the master.
 		_ = inner.Close()
-		g.close()
+		g.Close()
 		if err := <-served; !errors.Is(err, net.ErrClosed) {
 			t.Errorf("Serve: %v", err)
 		}

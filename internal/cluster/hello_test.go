@@ -10,6 +10,7 @@ import (
 
 	"testudo/internal/fault"
 	"testudo/internal/memnet"
+	"testudo/internal/peertest"
 )
 
 func TestMaster_Welcome(t *testing.T) {
@@ -30,18 +31,18 @@ func TestMaster_Welcome(t *testing.T) {
 			t.Errorf("its directory: %v, %v", info, err)
 		}
 		time.Sleep(30 * time.Second)
-		if name, text := g.ask("echo-c", "keepalive"); name != "ok-m" || text != "keepalive" {
+		if name, text := g.Ask("echo-c", "keepalive"); name != "ok-m" || text != "keepalive" {
 			t.Errorf("keep-alive: %s %q", name, text)
 		}
 		if at := w.Members()[0].LastKeepAlive; !at.Equal(time.Now()) {
 			t.Errorf("last keep-alive %v", at)
 		}
-		g.close()
+		g.Close()
 		synctest.Wait()
 		if w.names() != "node-2.example_x" {
 			t.Errorf("members %s", w.names())
 		}
-		w.lines.want(t, "Serving on ('10.0.0.1', 1516)", "Connection from ('10.0.0.2', ", "Disconnected w1.", "Cancelling pending tasks.")
+		w.lines.Want(t, "Serving on ('10.0.0.1', 1516)", "Connection from ('10.0.0.2', ", "Disconnected w1.", "Cancelling pending tasks.")
 	})
 }
 
@@ -74,7 +75,7 @@ func TestMaster_RefusesHello(t *testing.T) {
 		for _, c := range refusals {
 			g := w.dial("10.0.0.3")
 			began := time.Now()
-			name, text := g.ask("hello", c.hello)
+			name, text := g.Ask("hello", c.hello)
 			e := fault.Parse([]byte(text))
 			extra, _ := e.Extra.(string)
 			if name != "err" || e.Code != c.code || !strings.Contains(extra, c.extra) || c.extra == "" && e.Extra != nil {
@@ -83,7 +84,7 @@ func TestMaster_RefusesHello(t *testing.T) {
 			if want := c.code.Class(); e.Class != want {
 				t.Errorf("%s: class %s, want %s", c.name, e.Class, want)
 			}
-			g.wantClosed() // whether or not the worker closes
+			g.WantClosed() // whether or not the worker closes
 			if took := time.Since(began); took > 5*time.Second {
 				t.Errorf("%s: closed after %v", c.name, took)
 			}
@@ -91,7 +92,7 @@ func TestMaster_RefusesHello(t *testing.T) {
 		if w.names() != "taken" {
 			t.Errorf("members %s", w.names())
 		}
-		w.lines.want(t, "Internal error processing request 'b'hello'': Error 3030", "Error 3028 - Worker node ID already exists: taken")
+		w.lines.Want(t, "Internal error processing request 'b'hello'': Error 3030", "Error 3028 - Worker node ID already exists: taken")
 	})
 }
 
@@ -100,26 +101,26 @@ func TestMaster_RefusesHello(t *testing.T) {
 func TestMaster_OwnNameOfAnyForm(t *testing.T) {
 	for _, own := range []string{"master", "node01", "c-internal.sock"} {
 		w := newWorld(t, func(c *MasterConfig) { c.NodeName = own })
-		w.dial("10.0.0.3").refused("hello", own+" wazuh worker 4.7.5", `"code": 3029, "extra_message": null`)
+		w.dial("10.0.0.3").Refused("hello", own+" wazuh worker 4.7.5", `"code": 3029, "extra_message": null`)
 	}
 }
 
 func TestMaster_Handshake(t *testing.T) {
 	for name, c := range map[string]struct {
-		send func(g *guest)
+		send func(g *peertest.Peer)
 		log  string
 	}{
-		"another key": {func(g *guest) {
-			g.key = newKey(t, strings.Repeat("k", 32))
-			g.send(1, "hello", "w1 wazuh worker 4.7.5")
+		"another key": {func(g *peertest.Peer) {
+			g.Key = peertest.NewKey(t, strings.Repeat("k", 32))
+			g.Send(1, "hello", "w1 wazuh worker 4.7.5")
 		}, "Error during handshake with incoming connection: Error 3025 - Could not decrypt message."},
-		"closed at once": {func(g *guest) { g.close() }, "Error during handshake with incoming connection: the connection was closed."},
-		"reset": {func(g *guest) { g.conn.(*memnet.Conn).SetLinger(0); g.close() },
+		"closed at once": {func(g *peertest.Peer) { g.Close() }, "Error during handshake with incoming connection: the connection was closed."},
+		"reset": {func(g *peertest.Peer) { g.Conn.(*memnet.Conn).SetLinger(0); g.Close() },
 			"Error during handshake with incoming connection: connection reset by peer."},
-		"another command":  {func(g *guest) { g.send(1, "echo", "") }, "Error during handshake with incoming connection: no hello."},
-		"nothing":          {func(*guest) {}, "Error during handshake with incoming connection: no hello."},
-		"far too long":     {func(g *guest) { g.send(1, "hello", strings.Repeat("x", 5000)) }, "incoming connection: frame refused: too_large."},
-		"part of a header": {func(g *guest) { _, _ = g.conn.Write(make([]byte, 3)); g.close() }, "the connection was closed in the middle of a frame."},
+		"another command":  {func(g *peertest.Peer) { g.Send(1, "echo", "") }, "Error during handshake with incoming connection: no hello."},
+		"nothing":          {func(*peertest.Peer) {}, "Error during handshake with incoming connection: no hello."},
+		"far too long":     {func(g *peertest.Peer) { g.Send(1, "hello", strings.Repeat("x", 5000)) }, "incoming connection: frame refused: too_large."},
+		"part of a header": {func(g *peertest.Peer) { _, _ = g.Conn.Write(make([]byte, 3)); g.Close() }, "the connection was closed in the middle of a frame."},
 	} {
 		inBubble(t, func(t *testing.T) {
 			w := newWorld(t, nil)
@@ -139,9 +140,9 @@ func TestMaster_Handshake(t *testing.T) {
 func TestMaster_Stops(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		w := newWorld(t, nil)
-		guests := []*guest{w.join("w1"), w.dial("10.0.0.3"), w.dial("10.0.0.4"), w.dial("10.0.0.5")}
-		guests[1].send(1, "hello", "w1 wazuh worker 4.7.5") // is probing
-		guests[2].send(1, "hello", "w2 other worker 4.7.5") // is being refused
+		guests := []*peertest.Peer{w.join("w1"), w.dial("10.0.0.3"), w.dial("10.0.0.4"), w.dial("10.0.0.5")}
+		guests[1].Send(1, "hello", "w1 wazuh worker 4.7.5") // is probing
+		guests[2].Send(1, "hello", "w2 other worker 4.7.5") // is being refused
 		synctest.Wait()
 		began := time.Now()
 		w.stop()
@@ -152,7 +153,7 @@ func TestMaster_Stops(t *testing.T) {
 		w.served <- nil // for the cleanup
 		for _, g := range guests {
 			for { // what was sent before may still be read
-				if _, err := g.dec.Next(); err != nil {
+				if _, err := g.Dec.Next(); err != nil {
 					break
 				}
 			}

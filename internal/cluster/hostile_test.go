@@ -14,6 +14,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"testudo/internal/peertest"
 	"testudo/internal/session"
 )
 
@@ -25,14 +26,14 @@ func TestHostile_Row03_ConnectionsAreBounded(t *testing.T) {
 		for i := range 8 {
 			g := w.dial("192.0.2.1")
 			if synctest.Wait(); i >= 3 {
-				g.wantClosed()
+				g.WantClosed()
 			}
 		}
 		for i := range 8 {
 			g := w.dial("192.0.2.2")
-			g.try(1, "hello", fmt.Sprintf("w%d wazuh worker 4.7.5", i))
+			g.Try(1, "hello", fmt.Sprintf("w%d wazuh worker 4.7.5", i))
 			if synctest.Wait(); i >= 6 {
-				g.wantClosed()
+				g.WantClosed()
 			}
 		}
 		if n := len(w.Members()); n != 6 {
@@ -40,9 +41,9 @@ func TestHostile_Row03_ConnectionsAreBounded(t *testing.T) {
 		}
 		w.dial("192.0.2.3")
 		synctest.Wait()
-		w.dial("192.0.2.4").wantClosed()
+		w.dial("192.0.2.4").WantClosed()
 		time.Sleep(31 * time.Second) // the strangers are gone
-		w.dial("192.0.2.4").ok("hello", "late wazuh worker 4.7.5")
+		w.dial("192.0.2.4").OK("hello", "late wazuh worker 4.7.5")
 	})
 }
 
@@ -51,8 +52,8 @@ func TestHostile_Row04_CommandsBeforeHello(t *testing.T) {
 		w := newWorld(t, nil)
 		for _, command := range []string{"echo-c", "echo", "nosuch", "dapi", "new_file", "get_nodes", "ok", "err"} {
 			g := w.dial("10.0.0.3")
-			g.send(1, command, "keepalive")
-			g.wantClosed()
+			g.Send(1, command, "keepalive")
+			g.WantClosed()
 		}
 		w.join("w1")
 	})
@@ -63,16 +64,16 @@ func TestHostile_Row05_RefusedHelloLeavesNoName(t *testing.T) {
 		w := newWorld(t, nil)
 		for _, hello := range []string{"w1 other worker 4.7.5", "w1 wazuh worker 4.7.4", "w1 wazuh worker"} {
 			g := w.dial("10.0.0.3")
-			if name, _ := g.ask("hello", hello); name != "err" {
+			if name, _ := g.Ask("hello", hello); name != "err" {
 				t.Errorf("%s: %s", hello, name)
 			}
 			synctest.Wait()
 			if len(w.Members()) != 0 {
 				t.Errorf("%s: members %v", hello, w.Members())
 			}
-			w.join("w1").close() // while the refused one is still open
+			w.join("w1").Close() // while the refused one is still open
 			synctest.Wait()
-			g.wantClosed()
+			g.WantClosed()
 		}
 	})
 }
@@ -83,12 +84,12 @@ func TestHostile_Row06_SecondHelloMakesNoGhost(t *testing.T) {
 		w.join("other")
 		g := w.join("w1")
 		for _, again := range []string{"w2", "w1", "other", ""} {
-			g.refused("hello", again+" wazuh worker 4.7.5", "unknown command 'b'hello''")
+			g.Refused("hello", again+" wazuh worker 4.7.5", "unknown command 'b'hello''")
 		}
 		if w.names() != "other w1" {
 			t.Errorf("members %q", w.names())
 		}
-		g.close()
+		g.Close()
 		synctest.Wait()
 		if w.names() != "other" {
 			t.Errorf("members %q", w.names())
@@ -105,8 +106,8 @@ func TestHostile_Row07_NamesAreChecked(t *testing.T) {
 			"master", "c-internal.sock", strings.Repeat("a", 129),
 		} {
 			g := w.dial("10.0.0.3")
-			g.refused("hello", name+" wazuh worker 4.7.5", `"code": 1000`)
-			g.wantClosed()
+			g.Refused("hello", name+" wazuh worker 4.7.5", `"code": 1000`)
+			g.WantClosed()
 		}
 		if left, err := filepath.Glob(filepath.Join(w.home, "*")); err != nil || len(left) > 0 {
 			t.Errorf("made on disk: %v", left)
@@ -128,11 +129,11 @@ func refusesAll(t *testing.T, requests ...request) {
 		g := w.join("w1")
 		for range 200 {
 			for _, r := range requests {
-				g.refused(r.command, r.payload, "unknown command 'b'"+r.command+"''")
+				g.Refused(r.command, r.payload, "unknown command 'b'"+r.command+"''")
 			}
 		}
-		w.join("w2").ok("echo", "the others are served")
-		if n := w.lines.count("level=ERROR"); n > 0 {
+		w.join("w2").OK("echo", "the others are served")
+		if n := w.lines.Count("level=ERROR"); n > 0 {
 			t.Errorf("%d error lines", n)
 		}
 	})
@@ -182,12 +183,12 @@ func TestHostile_Row27_OneWorkerDoesNotBlockOthers(t *testing.T) {
 		w := newWorld(t, nil, hangs)
 		slow, other := w.join("w1"), w.join("w2")
 		for i := range uint32(10) {
-			slow.send(i, "slow", "")
+			slow.Send(i, "slow", "")
 		}
-		if name, _ := slow.ask("echo-c", "keepalive"); name != "ok-m" {
+		if name, _ := slow.Ask("echo-c", "keepalive"); name != "ok-m" {
 			t.Errorf("its own keep-alive: %s", name)
 		}
-		if got := other.ok("new_str", "5"); got == "" {
+		if got := other.OK("new_str", "5"); got == "" {
 			t.Error("the other is not served")
 		}
 	})
@@ -199,13 +200,13 @@ func TestHostile_Row32_LogIsNotForged(t *testing.T) {
 		for _, hello := range []string{
 			"w1\n2026/11/22 ERROR: forged wazuh worker 4.7.5", "w1\x1b[31m wazuh worker 4.7.5", "w1 wazuh\nforged worker 4.7.5", "w1 wazuh wor\nker 4.7.5",
 		} {
-			w.dial("10.0.0.3").ask("hello", hello)
+			w.dial("10.0.0.3").Ask("hello", hello)
 		}
 		g := w.dial("10.0.0.3")
-		g.send(1, "a\nb", "")
-		g.wantClosed()
+		g.Send(1, "a\nb", "")
+		g.WantClosed()
 		g = w.join("w1")
-		g.ask("c\nd", "")
+		g.Ask("c\nd", "")
 		if strings.ContainsAny(w.lines.String(), "\x1b\r") || strings.Contains(w.lines.String(), "\n2026") {
 			t.Errorf("log:\n%s", w.lines)
 		}
@@ -219,13 +220,13 @@ func TestHostile_Row32_StrangersDoNotFillTheLog(t *testing.T) {
 		for i := range 500 {
 			g := w.dial(fmt.Sprintf("192.0.2.%d", i%250))
 			b := []byte(fmt.Sprintf("\x00\x00\x00\x01\xff\x00\x00\x00cmd%06d---", i))
-			if _, err := g.conn.Write(b); err != nil {
+			if _, err := g.Conn.Write(b); err != nil {
 				t.Fatal(err)
 			}
-			g.wantClosed()
+			g.WantClosed()
 		}
 		synctest.Wait()
-		if n := w.lines.count("level=ERROR"); n > 3 {
+		if n := w.lines.Count("level=ERROR"); n > 3 {
 			t.Errorf("%d lines", n)
 		}
 	})
@@ -238,10 +239,10 @@ func TestHostile_Row34_NoTLS(t *testing.T) {
 		w := newWorld(t, nil)
 		g := w.dial("10.0.0.3")
 		hello := append([]byte{0x16, 0x03, 0x01, 0x02, 0x00, 0x01, 0x00, 0x01, 0xfc, 0x03, 0x03}, make([]byte, 500)...)
-		if _, err := g.conn.Write(hello); err != nil {
+		if _, err := g.Conn.Write(hello); err != nil {
 			t.Fatal(err)
 		}
-		g.wantClosed()
+		g.WantClosed()
 	})
 }
 
@@ -254,11 +255,11 @@ func TestHostile_Row35_KeyHolders(t *testing.T) {
 		synctest.Wait()
 		since := worker.Connected()
 		stranger := w.dial("10.0.0.3")
-		stranger.key = newKey(t, strings.Repeat("x", 32))
-		stranger.send(1, "hello", "w9 wazuh worker 4.7.5")
-		stranger.wantClosed()
+		stranger.Key = peertest.NewKey(t, strings.Repeat("x", 32))
+		stranger.Send(1, "hello", "w9 wazuh worker 4.7.5")
+		stranger.WantClosed()
 		holder := w.dial("10.0.0.3")
-		holder.refused("hello", "w1 wazuh worker 4.7.5", `"code": 3028`)
+		holder.Refused("hello", "w1 wazuh worker 4.7.5", `"code": 3028`)
 		synctest.Wait()
 		if worker.Connected() != since || w.names() != "w1" {
 			t.Errorf("members %q", w.names())
@@ -272,22 +273,22 @@ func TestHostile_Row21_RecordedHello(t *testing.T) {
 		w := newWorld(t, func(c *MasterConfig) { c.Session.Limits.TokenAge = 5 * time.Minute })
 		worker := w.settle("w1", func(c *WorkerConfig) { c.Session.Limits.TokenAge = 5 * time.Minute })
 		g := w.dial("10.0.0.3")
-		recording := g.frameOf(1, "hello", "w2 wazuh worker 4.7.5")
-		if _, err := g.conn.Write(recording); err != nil {
+		recording := g.Frame(1, "hello", "w2 wazuh worker 4.7.5")
+		if _, err := g.Conn.Write(recording); err != nil {
 			t.Fatal(err)
 		}
-		g.next()
-		g.close()
+		g.Next()
+		g.Close()
 		synctest.Wait()
 		again := w.dial("10.0.0.3")
-		if _, err := again.conn.Write(recording); err != nil {
+		if _, err := again.Conn.Write(recording); err != nil {
 			t.Fatal(err)
 		}
-		again.wantClosed()
+		again.WantClosed()
 		time.Sleep(time.Hour) // those who are no recordings are well
-		if worker.Connected().IsZero() || worker.lines.count("Successfully connected") != 1 {
+		if worker.Connected().IsZero() || worker.lines.Count("Successfully connected") != 1 {
 			t.Errorf("log:\n%s", worker.lines)
 		}
-		w.lines.want(t, "frame refused: token_again")
+		w.lines.Want(t, "frame refused: token_again")
 	})
 }

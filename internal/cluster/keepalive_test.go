@@ -7,19 +7,20 @@ import (
 	"time"
 
 	"testudo/internal/faultnet"
+	"testudo/internal/peertest"
 	"testudo/internal/session"
 )
 
 // fakeMaster is a listener that a test answers by hand.
 type fakeMaster struct {
 	t       *testing.T
-	arrived chan *guest
+	arrived chan *peertest.Peer
 }
 
 // newFakeMaster listens where workers of the test look for their master.
 func newFakeMaster(t *testing.T, w *world) *fakeMaster {
 	t.Helper()
-	m := &fakeMaster{t: t, arrived: make(chan *guest, 100)}
+	m := &fakeMaster{t: t, arrived: make(chan *peertest.Peer, 100)}
 	listener, err := w.network.Host("10.0.0.1").Listen("tcp", ":1516")
 	if err != nil {
 		t.Fatal(err)
@@ -31,18 +32,18 @@ func newFakeMaster(t *testing.T, w *world) *fakeMaster {
 			if err != nil {
 				return
 			}
-			m.arrived <- newGuest(t, conn)
+			m.arrived <- peertest.New(t, conn)
 		}
 	}()
 	return m
 }
 
 // welcome accepts a worker as a 4.7.5 master does.
-func (m *fakeMaster) welcome() *guest {
+func (m *fakeMaster) welcome() *peertest.Peer {
 	m.t.Helper()
 	g := <-m.arrived
-	g.reply("hello", "ok", "Client w1 added")
-	g.reply("testudo", "err", "unknown command 'b'testudo''")
+	g.Reply("hello", "ok", "Client w1 added")
+	g.Reply("testudo", "err", "unknown command 'b'testudo''")
 	return g
 }
 
@@ -62,11 +63,11 @@ func TestKeepAlive_MasterClosesSilentWorkers(t *testing.T) {
 		silent, talks, other := w.join("silent"), w.join("talks"), w.join("other")
 		began := time.Now()
 		go func() {
-			for talks.try(1, "echo-c", "keepalive") == nil && other.try(1, "ok", "anything at all counts") == nil {
+			for talks.Try(1, "echo-c", "keepalive") == nil && other.Try(1, "ok", "anything at all counts") == nil {
 				time.Sleep(time.Minute)
 			}
 		}()
-		silent.wantClosed()
+		silent.WantClosed()
 		if took := time.Since(began); took != 3*time.Minute {
 			t.Errorf("closed after %v, want 3m", took)
 		}
@@ -74,9 +75,9 @@ func TestKeepAlive_MasterClosesSilentWorkers(t *testing.T) {
 		if w.names() != "talks other" {
 			t.Errorf("members %q", w.names())
 		}
-		w.lines.want(t, "No keep alives have been received from silent in the last minute. Disconnecting", "Disconnected silent.")
-		talks.close()
-		other.close()
+		w.lines.Want(t, "No keep alives have been received from silent in the last minute. Disconnecting", "Disconnected silent.")
+		talks.Close()
+		other.Close()
 		time.Sleep(2 * time.Minute)
 	})
 }
@@ -108,12 +109,12 @@ func TestKeepAlive_WorkerAsksEachMinute(t *testing.T) {
 		g := master.welcome()
 		for range 3 {
 			began := time.Now()
-			if f := g.reply("echo-c", "ok-m", "keepalive"); string(f.Payload) != "keepalive" || time.Since(began) != time.Minute {
+			if f := g.Reply("echo-c", "ok-m", "keepalive"); string(f.Payload) != "keepalive" || time.Since(began) != time.Minute {
 				t.Errorf("%q after %v", f.Payload, time.Since(began))
 			}
 		}
-		worker.lines.want(t, "Successful response from master: keepalive")
-		if name, text := g.ask("echo-m", "are you there?"); name != "ok-c" || text != "are you there?" {
+		worker.lines.Want(t, "Successful response from master: keepalive")
+		if name, text := g.Ask("echo-m", "are you there?"); name != "ok-c" || text != "are you there?" {
 			t.Errorf("answer %s %q", name, text)
 		}
 	})
@@ -121,11 +122,11 @@ func TestKeepAlive_WorkerAsksEachMinute(t *testing.T) {
 
 func TestKeepAlive_WorkerClosesAfterFailures(t *testing.T) {
 	for name, c := range map[string]struct {
-		answer func(g *guest, counter uint32) // to a keep-alive
-		after  time.Duration                  // from the welcome
+		answer func(g *peertest.Peer, counter uint32) // to a keep-alive
+		after  time.Duration                          // from the welcome
 	}{
-		"no answer": {func(*guest, uint32) {}, time.Minute + 2*20*time.Second},
-		"refused":   {func(g *guest, counter uint32) { g.send(counter, "err", "no") }, time.Minute},
+		"no answer": {func(*peertest.Peer, uint32) {}, time.Minute + 2*20*time.Second},
+		"refused":   {func(g *peertest.Peer, counter uint32) { g.Send(counter, "err", "no") }, time.Minute},
 	} {
 		inBubble(t, func(t *testing.T) {
 			w := newWorldOf(t)
@@ -133,7 +134,7 @@ func TestKeepAlive_WorkerClosesAfterFailures(t *testing.T) {
 			worker := w.settle("w1", nil)
 			g := master.welcome()
 			began, asked := time.Now(), 0
-			for f, err := g.dec.Next(); err == nil; f, err = g.dec.Next() {
+			for f, err := g.Dec.Next(); err == nil; f, err = g.Dec.Next() {
 				asked++
 				c.answer(g, f.Counter)
 			}
@@ -141,7 +142,7 @@ func TestKeepAlive_WorkerClosesAfterFailures(t *testing.T) {
 				t.Errorf("%s: closed after %d keep-alives and %v, want 2 and %v", name, asked, took, c.after)
 			}
 			synctest.Wait()
-			worker.lines.want(t, "Error sending keep alive: ", "Maximum number of failed keep alives reached. Disconnecting.", "The master closed the connection")
+			worker.lines.Want(t, "Error sending keep alive: ", "Maximum number of failed keep alives reached. Disconnecting.", "The master closed the connection")
 			if !worker.Connected().IsZero() {
 				t.Errorf("%s: still connected", name)
 			}
@@ -158,8 +159,8 @@ func TestKeepAlive_OneFailureIsForgiven(t *testing.T) {
 		w.settle("w1", nil)
 		g := master.welcome()
 		for range 5 {
-			g.reply("echo-c", "err", "busy")
-			g.reply("echo-c", "ok-m", "keepalive")
+			g.Reply("echo-c", "err", "busy")
+			g.Reply("echo-c", "ok-m", "keepalive")
 		}
 	})
 }
@@ -180,20 +181,20 @@ func TestKeepAlive_OvertakesATransfer(t *testing.T) {
 		g := master.welcome()
 		behind, asked := 0, 0
 		for asked < 3 {
-			f := g.next()
+			f := g.Next()
 			if f.Command == "echo-c" {
 				asked++
 				behind = 0
-				g.send(f.Counter, "ok-m", "keepalive")
+				g.Send(f.Counter, "ok-m", "keepalive")
 				continue
 			}
 			if behind++; asked > 0 && behind > 200 {
 				t.Fatalf("%d bulk requests without a keep-alive", behind)
 			}
 			time.Sleep(time.Second) // a slow master
-			g.send(f.Counter, "ok", "")
+			g.Send(f.Counter, "ok", "")
 		}
-		if n := worker.lines.count("Error sending keep alive"); n != 0 {
+		if n := worker.lines.Count("Error sending keep alive"); n != 0 {
 			t.Errorf("%d keep-alives failed", n)
 		}
 	})

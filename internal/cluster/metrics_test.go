@@ -20,23 +20,23 @@ func TestMaster_Metrics(t *testing.T) {
 			c.Limits = AdmissionLimits{Connections: 10, PerAddress: 10, StrangersPerAddress: 1}
 		})
 		g := w.join("w1")
-		g.ok("echo", "x")
-		w.dial("10.0.0.3").refused("hello", "w2 other worker 4.7.5", "3030")
+		g.OK("echo", "x")
+		w.dial("10.0.0.3").Refused("hello", "w2 other worker 4.7.5", "3030")
 		synctest.Wait()
 		time.Sleep(3 * time.Second)
 		other := w.dial("10.0.0.3")
-		other.send(1, "echo", "")
-		other.wantClosed()
+		other.Send(1, "echo", "")
+		other.WantClosed()
 		late := w.dial("10.0.0.4")
 		synctest.Wait()
-		w.dial("10.0.0.4").wantClosed() // one stranger an address
-		late.wantClosed()
+		w.dial("10.0.0.4").WantClosed() // one stranger an address
+		late.WantClosed()
 		broken := w.dial("10.0.0.5")
-		if _, err := broken.conn.Write(make([]byte, 20)); err != nil {
+		if _, err := broken.Conn.Write(make([]byte, 20)); err != nil {
 			t.Fatal(err)
 		}
-		broken.wantClosed()
-		w.join("w3").close()
+		broken.WantClosed()
+		w.join("w3").Close()
 		synctest.Wait()
 
 		page := httptest.NewRecorder()

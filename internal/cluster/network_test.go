@@ -12,18 +12,19 @@ import (
 	"testing"
 	"time"
 
+	"testudo/internal/peertest"
 	"testudo/internal/session"
 )
 
 // onSockets starts a master on a real socket and gives its port.
-func onSockets(t *testing.T, host string, change func(*MasterConfig)) (*Master, *lines, int) {
+func onSockets(t *testing.T, host string, change func(*MasterConfig)) (*Master, *peertest.Lines, int) {
 	t.Helper()
-	log := new(lines)
+	log := peertest.NewLines()
 	cfg := MasterConfig{
-		NodeName: "master", Cluster: "wazuh", Version: "4.7.5", Log: log.logger(),
+		NodeName: "master", Cluster: "wazuh", Version: "4.7.5", Log: log.Logger(),
 		Limits: AdmissionLimits{Connections: 100, PerAddress: 100, StrangersPerAddress: 100},
 	}
-	cfg.Session.Key = newKey(t, testKey)
+	cfg.Session.Key = peertest.NewKey(t, peertest.Key)
 	_, cfg.Session.Home = homeRoot(t)
 	if change != nil {
 		change(&cfg)
@@ -89,9 +90,9 @@ func TestNetwork_RefusedWorkerGetsTheAnswer(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		g := newGuest(t, conn)
-		g.refused("hello", "w1 other worker 4.7.5", `"code": 3030`)
-		g.close()
+		g := peertest.New(t, conn)
+		g.Refused("hello", "w1 other worker 4.7.5", `"code": 3030`)
+		g.Close()
 	}
 }
 
@@ -125,10 +126,10 @@ func TestNetwork_Package(t *testing.T) {
 		return nil
 	})
 	dir, root := homeRoot(t)
-	log := new(lines)
-	cfg := MasterConfig{NodeName: "master", Cluster: "wazuh", Version: "4.7.5", Log: log.logger(),
+	log := peertest.NewLines()
+	cfg := MasterConfig{NodeName: "master", Cluster: "wazuh", Version: "4.7.5", Log: log.Logger(),
 		Limits: AdmissionLimits{Connections: 10, PerAddress: 10, StrangersPerAddress: 10}}
-	cfg.Session.Key, cfg.Session.Home = newKey(t, testKey), root
+	cfg.Session.Key, cfg.Session.Home = peertest.NewKey(t, peertest.Key), root
 	m := NewMaster(cfg, receive)
 	listener, err := Listen(t.Context(), "127.0.0.1:0")
 	if err != nil {

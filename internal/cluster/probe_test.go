@@ -19,16 +19,16 @@ func TestProbe_LiveWorkerKeepsItsName(t *testing.T) {
 		} {
 			old := w.join("w1")
 			newcomer := w.dial("10.0.0.3")
-			newcomer.send(1, "hello", "w1 wazuh worker 4.7.5")
-			if f := old.reply("echo-m", answer.name, answer.text); string(f.Payload) != "keepalive" {
+			newcomer.Send(1, "hello", "w1 wazuh worker 4.7.5")
+			if f := old.Reply("echo-m", answer.name, answer.text); string(f.Payload) != "keepalive" {
 				t.Errorf("asked %q", f.Payload)
 			}
-			if f := newcomer.next(); f.Command != "err" {
+			if f := newcomer.Next(); f.Command != "err" {
 				t.Errorf("the newcomer was answered %s %s", f.Command, f.Payload)
 			}
-			newcomer.wantClosed()
-			old.ok("echo-c", "still there")
-			old.close()
+			newcomer.WantClosed()
+			old.OK("echo-c", "still there")
+			old.Close()
 			synctest.Wait()
 		}
 	})
@@ -42,7 +42,7 @@ func TestProbe_OldConnectionHangs(t *testing.T) {
 		old := w.join("w1")
 		began := time.Now()
 		newcomer := w.dial("10.0.0.3")
-		if got := newcomer.ok("hello", "w1 wazuh worker 4.7.5"); got != "Client w1 added" {
+		if got := newcomer.OK("hello", "w1 wazuh worker 4.7.5"); got != "Client w1 added" {
 			t.Errorf("welcome %q", got)
 		}
 		if took := time.Since(began); took != 5*time.Second {
@@ -51,12 +51,12 @@ func TestProbe_OldConnectionHangs(t *testing.T) {
 		if list := w.Members(); len(list) != 1 || list[0].Address != "10.0.0.3" {
 			t.Errorf("members %v", list)
 		}
-		w.lines.want(t, "its old connection does not answer")
-		if f := old.next(); f.Command != "echo-m" {
+		w.lines.Want(t, "its old connection does not answer")
+		if f := old.Next(); f.Command != "echo-m" {
 			t.Errorf("the old one got %s", f.Command)
 		}
-		old.wantClosed()
-		newcomer.ok("echo-c", "keepalive")
+		old.WantClosed()
+		newcomer.OK("echo-c", "keepalive")
 	})
 }
 
@@ -66,10 +66,10 @@ func TestProbe_OldConnectionEnds(t *testing.T) {
 		w := newWorld(t, func(c *MasterConfig) { c.ProbeTimeout = time.Hour })
 		old := w.join("w1")
 		newcomer := w.dial("10.0.0.3")
-		newcomer.send(1, "hello", "w1 wazuh worker 4.7.5")
+		newcomer.Send(1, "hello", "w1 wazuh worker 4.7.5")
 		synctest.Wait()
-		old.close()
-		if f := newcomer.next(); f.Command != "ok" {
+		old.Close()
+		if f := newcomer.Next(); f.Command != "ok" {
 			t.Errorf("answer %s %s", f.Command, f.Payload)
 		}
 	})
@@ -90,20 +90,20 @@ func TestProbe_ManyNewcomers(t *testing.T) {
 			for range 20 {
 				newcomer := w.dial("10.0.0.3")
 				all.Go(func() {
-					newcomer.send(1, "hello", "w1 wazuh worker 4.7.5")
-					for f, err := newcomer.dec.Next(); err == nil; f, err = newcomer.dec.Next() {
+					newcomer.Send(1, "hello", "w1 wazuh worker 4.7.5")
+					for f, err := newcomer.Dec.Next(); err == nil; f, err = newcomer.Dec.Next() {
 						switch f.Command {
 						case "ok":
 							welcomed.Add(1)
 						case "echo-m": // it has won and is asked itself
-							newcomer.send(f.Counter, "ok-c", "keepalive")
+							newcomer.Send(f.Counter, "ok-c", "keepalive")
 						}
 					}
 				})
 			}
 			synctest.Wait()
 			if c.alive {
-				old.reply("echo-m", "ok-c", "keepalive")
+				old.Reply("echo-m", "ok-c", "keepalive")
 			}
 			time.Sleep(10 * time.Second)
 			synctest.Wait()
@@ -114,7 +114,7 @@ func TestProbe_ManyNewcomers(t *testing.T) {
 				t.Errorf("%s: members %q", name, w.names())
 			}
 			if c.alive {
-				old.quiet(time.Minute) // it was asked once
+				old.Quiet(time.Minute) // it was asked once
 			}
 			w.stop()
 			all.Wait()
@@ -138,8 +138,8 @@ func TestProbe_TwoLiveWorkersOfOneName(t *testing.T) {
 		if !second.Connected().IsZero() {
 			t.Errorf("the second is connected since %v", second.Connected())
 		}
-		second.lines.want(t, "Could not connect to master: Error 3028 - Worker node ID already exists: w1.", "give each worker its own node_name")
-		if n := second.lines.count("Error 3028"); n > 8 {
+		second.lines.Want(t, "Could not connect to master: Error 3028 - Worker node ID already exists: w1.", "give each worker its own node_name")
+		if n := second.lines.Count("Error 3028"); n > 8 {
 			t.Errorf("the reason was written %d times in an hour", n)
 		}
 		// When the first leaves, the second takes the name.
@@ -149,7 +149,7 @@ func TestProbe_TwoLiveWorkersOfOneName(t *testing.T) {
 		if second.Connected().IsZero() || w.names() != "w1" {
 			t.Errorf("the second is not connected: members %q", w.names())
 		}
-		second.lines.want(t, "Connected to the master again.")
+		second.lines.Want(t, "Connected to the master again.")
 	})
 }
 

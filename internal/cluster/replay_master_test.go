@@ -107,7 +107,7 @@ func playErrors(r *replay, base string) {
 	first := requests[0][0]
 	switch {
 	case first.bad, first.Command != "hello":
-		if _, err := r.guest.conn.Write(first.raw); err != nil {
+		if _, err := r.guest.Conn.Write(first.raw); err != nil {
 			r.t.Fatal(err)
 		}
 		r.wantEnd()
@@ -123,7 +123,7 @@ func playErrors(r *replay, base string) {
 			return
 		}
 	}
-	r.guest.ok("echo", "still there")
+	r.guest.OK("echo", "still there")
 }
 
 // playChunks sends the bytes as they were seen, with pauses between.
@@ -150,12 +150,12 @@ func playChunks(r *replay, base string) {
 			continue
 		}
 		chunks++
-		if _, err := r.guest.conn.Write(stream[c.Off : c.Off+c.Len]); err != nil {
+		if _, err := r.guest.Conn.Write(stream[c.Off : c.Off+c.Len]); err != nil {
 			r.t.Fatal(err)
 		}
 		time.Sleep(2 * time.Second)
 	}
-	if f := r.guest.next(); chunks < 2 || f.Command != "ok" || string(f.Payload) != "Client errnode added" {
+	if f := r.guest.Next(); chunks < 2 || f.Command != "ok" || string(f.Payload) != "Client errnode added" {
 		r.t.Errorf("%d chunks were answered %s %q", chunks, f.Command, f.Payload)
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"testing/synctest"
 
 	"testudo/internal/fault"
+	"testudo/internal/peertest"
 	"testudo/internal/wire"
 )
 
@@ -47,7 +48,7 @@ func goldenKey(t *testing.T) *wire.Key {
 	if err != nil {
 		t.Skip("recordings not here: shared/golden")
 	}
-	return newKey(t, strings.TrimSpace(string(text)))
+	return peertest.NewKey(t, strings.TrimSpace(string(text)))
 }
 
 // readRecording reads the frames of one connection in the order they were
@@ -98,16 +99,15 @@ func readRecording(t *testing.T, base string) (frames []recorded) {
 // node's answers with the recorded ones.
 type replay struct {
 	t          *testing.T
-	guest      *guest
+	guest      *peertest.Peer
 	frames     []recorded
 	fromWorker bool              // which side is played
 	learned    map[string]string // task and string ids of the recording, and ours
 	seen       map[string]int    // requests played, by command
 }
 
-func newReplay(t *testing.T, g *guest, base string, fromWorker bool) *replay {
-	g.key = goldenKey(t)
-	g.dec = wire.NewDecoder(g.conn, g.key, wire.DefaultLimits())
+func newReplay(t *testing.T, g *peertest.Peer, base string, fromWorker bool) *replay {
+	g.Speak(goldenKey(t))
 	return &replay{t: t, guest: g, frames: readRecording(t, base), fromWorker: fromWorker, learned: map[string]string{}, seen: map[string]int{}}
 }
 
@@ -116,12 +116,12 @@ func newReplay(t *testing.T, g *guest, base string, fromWorker bool) *replay {
 func (r *replay) requests() (list [][2]*recorded) {
 	for i := range r.frames {
 		f := &r.frames[i]
-		if f.towardsMaster != r.fromWorker || isReply(f.Command) {
+		if f.towardsMaster != r.fromWorker || peertest.IsReply(f.Command) {
 			continue
 		}
 		var answer *recorded
 		for j := i + 1; j < len(r.frames) && answer == nil; j++ {
-			if a := &r.frames[j]; a.towardsMaster != f.towardsMaster && a.Counter == f.Counter && isReply(a.Command) {
+			if a := &r.frames[j]; a.towardsMaster != f.towardsMaster && a.Counter == f.Counter && peertest.IsReply(a.Command) {
 				answer = a
 			}
 		}
@@ -137,19 +137,19 @@ func (r *replay) play(f *recorded) (answer wire.Frame) {
 	id, _, _ := strings.Cut(string(f.Payload), " ")
 	raw := f.raw
 	if ours, ok := r.learned[id]; ok {
-		raw = r.guest.frameOf(f.Counter, f.Command, ours+string(f.Payload[len(id):]))
+		raw = r.guest.Frame(f.Counter, f.Command, ours+string(f.Payload[len(id):]))
 	}
-	if _, err := r.guest.conn.Write(raw); err != nil {
+	if _, err := r.guest.Conn.Write(raw); err != nil {
 		r.t.Fatalf("play %s: %v", f.Command, err)
 	}
 	r.seen[f.Command]++
 	defer synctest.Wait() // the recorded sides were seconds apart, too
 	for {
-		a := r.guest.next()
-		if a.Counter == f.Counter && isReply(a.Command) {
+		a := r.guest.Next()
+		if a.Counter == f.Counter && peertest.IsReply(a.Command) {
 			return a
 		}
-		r.guest.held = append(r.guest.held, a)
+		r.guest.Held = append(r.guest.Held, a)
 	}
 }
 
@@ -222,7 +222,7 @@ func outside(request *recorded, worker string) bool {
 func (r *replay) wantEnd() {
 	r.t.Helper()
 	for {
-		_, err := r.guest.dec.Next()
+		_, err := r.guest.Dec.Next()
 		if errors.Is(err, os.ErrDeadlineExceeded) {
 			r.t.Error("the connection stays open")
 		}

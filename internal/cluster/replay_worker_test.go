@@ -68,12 +68,12 @@ func (r *replay) welcome() {
 			answer = f
 		}
 	}
-	got := r.guest.next()
+	got := r.guest.Next()
 	if got.Command != "hello" || string(got.Payload) != string(hello.Payload) {
 		r.t.Errorf("our worker says %s %q, the real one hello %q", got.Command, got.Payload, hello.Payload)
 	}
-	r.guest.send(got.Counter, answer.Command, string(answer.Payload))
-	r.guest.reply("testudo", "err", "unknown command 'b'testudo''")
+	r.guest.Send(got.Counter, answer.Command, string(answer.Payload))
+	r.guest.Reply("testudo", "err", "unknown command 'b'testudo''")
 }
 
 // A real master's refusals, played to our worker: each is logged with its true
@@ -99,21 +99,21 @@ func TestRecording_RefusalsOfARealMaster(t *testing.T) {
 				worker := w.settle("w1", func(c *WorkerConfig) { c.Session.Key = goldenKey(t) })
 				g := <-master.arrived
 				r := newReplay(t, g, base, false)
-				hello := g.next()
+				hello := g.Next()
 				for _, f := range r.frames {
 					if !f.towardsMaster && f.Command == "err" {
-						g.send(hello.Counter, f.Command, string(f.Payload))
+						g.Send(hello.Counter, f.Command, string(f.Payload))
 						break
 					}
 				}
 				if strings.Contains(base, "wrong-key") {
-					g.close()
+					g.Close()
 				} else {
-					g.wantClosed() // the worker does, the real master does not
+					g.WantClosed() // the worker does, the real master does not
 				}
 				synctest.Wait()
-				worker.lines.want(t, text)
-				(<-master.arrived).close()
+				worker.lines.Want(t, text)
+				(<-master.arrived).Close()
 			})
 		})
 	}

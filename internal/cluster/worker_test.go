@@ -41,7 +41,7 @@ func TestWorker_Connects(t *testing.T) {
 		if list := w.Members(); len(list) != 1 || !list[0].Testudo {
 			t.Errorf("members %+v", list)
 		}
-		worker.lines.want(t, "Successfully connected to master.")
+		worker.lines.Want(t, "Successfully connected to master.")
 		if strings.Contains(worker.lines.String(), "level=ERROR") || strings.Contains(w.lines.String(), "level=ERROR") {
 			t.Errorf("errors:\n%s%s", worker.lines, w.lines)
 		}
@@ -89,8 +89,8 @@ func TestWorker_SaysTheTrueReason(t *testing.T) {
 			worker := w.settle("w1", c.change)
 			time.Sleep(time.Minute)
 			synctest.Wait()
-			worker.lines.want(t, c.want...)
-			if n := worker.lines.count("level=ERROR"); n != 1 {
+			worker.lines.Want(t, c.want...)
+			if n := worker.lines.Count("level=ERROR"); n != 1 {
 				t.Errorf("%s: %d error lines in a minute:\n%s", name, n, worker.lines)
 			}
 			if !worker.Connected().IsZero() || taken.Connected().IsZero() || w.names() != "taken" {
@@ -108,11 +108,11 @@ func TestWorker_ReasonBeforeTheClose(t *testing.T) {
 			master := newFakeMaster(t, w)
 			worker := w.settle("w1", nil)
 			g := <-master.arrived
-			f := g.next()
-			g.send(f.Counter, "err", "no more workers today")
-			g.close()
+			f := g.Next()
+			g.Send(f.Counter, "err", "no more workers today")
+			g.Close()
 			synctest.Wait()
-			worker.lines.want(t, "Could not connect to master: Error 3000 - ", "no more workers today")
+			worker.lines.Want(t, "Could not connect to master: Error 3000 - ", "no more workers today")
 		})
 	}
 }
@@ -124,13 +124,13 @@ func TestWorker_HelloIsNotAnswered(t *testing.T) {
 		worker := w.settle("w1", nil)
 		g := <-master.arrived
 		began := time.Now()
-		g.next()
-		g.wantClosed()
+		g.Next()
+		g.WantClosed()
 		if took := time.Since(began); took != 20*time.Second {
 			t.Errorf("closed after %v", took)
 		}
 		synctest.Wait()
-		worker.lines.want(t, "Could not connect to master: Error 3020 - ", "does not answer hello")
+		worker.lines.Want(t, "Could not connect to master: Error 3020 - ", "does not answer hello")
 		<-master.arrived // and tries again
 	})
 }
@@ -174,7 +174,7 @@ func TestWorker_BackOff(t *testing.T) {
 		if same > 2 {
 			t.Errorf("%d of %d pauses are like the one before", same, len(tries))
 		}
-		if n := worker.lines.count("level=ERROR"); n != 1 {
+		if n := worker.lines.Count("level=ERROR"); n != 1 {
 			t.Errorf("%d error lines:\n%s", n, worker.lines)
 		}
 	})
@@ -200,7 +200,7 @@ func TestWorker_BackOffAfterASession(t *testing.T) {
 					t.Errorf("%s: pause %v, want %v to %v", name, pause, c.least, c.most)
 				}
 				time.Sleep(c.lasts)
-				g.close()
+				g.Close()
 				closed = time.Now()
 			}
 			worker.stop()
@@ -252,7 +252,7 @@ func TestWorker_DelayedConnection(t *testing.T) {
 		if at := worker.Connected(); at.IsZero() || time.Since(at) < 59*time.Minute {
 			t.Errorf("connected since %v", at)
 		}
-		if n := worker.lines.count("Successfully connected"); n != 1 {
+		if n := worker.lines.Count("Successfully connected"); n != 1 {
 			t.Errorf("connected %d times", n)
 		}
 	})

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"testudo/internal/fault"
+	"testudo/internal/peertest"
 )
 
 func TestIntroduce(t *testing.T) {
@@ -25,7 +26,7 @@ func TestIntroduce(t *testing.T) {
 	} {
 		tab := newTable(t, Config{}).run()
 		done := begin(func() (struct{}, error) { return struct{}{}, tab.Introduce(t.Context()) })
-		if f := tab.p.reply(introduce, c.answer, c.text); !strings.Contains(string(f.Payload), FeatureLarge) {
+		if f := tab.p.Reply(introduce, c.answer, c.text); !strings.Contains(string(f.Payload), FeatureLarge) {
 			t.Errorf("introduction %q", f.Payload)
 		}
 		if o := <-done; o.err != nil {
@@ -53,11 +54,11 @@ func TestIntroduce_NotAnswered(t *testing.T) {
 
 func TestIntroduce_Answer(t *testing.T) {
 	tab := newTable(t, Config{}).run()
-	tab.p.refused(introduce, "yes", `"code": 1000`)
+	tab.p.Refused(introduce, "yes", `"code": 1000`)
 	if tab.PeerIsTestudo() {
 		t.Error("nonsense made a Testudo node")
 	}
-	if got := tab.p.ok(introduce, `{"features": ["push"]}`); !strings.Contains(got, FeatureDigest) || !tab.PeerHas(FeaturePush) {
+	if got := tab.p.OK(introduce, `{"features": ["push"]}`); !strings.Contains(got, FeatureDigest) || !tab.PeerHas(FeaturePush) {
 		t.Errorf("answer %q", got)
 	}
 }
@@ -66,19 +67,19 @@ func TestCancel(t *testing.T) {
 	tab := newTable(t, Config{}).run()
 	text := string(fault.New(fault.ReceiveTimeout, nil).JSON())
 	for _, task := range []string{"None", "b9e8f8a5-unknown", ""} {
-		if got := tab.p.ok("cancel_task", task+" "+text); got != "Request received correctly" {
+		if got := tab.p.OK("cancel_task", task+" "+text); got != "Request received correctly" {
 			t.Errorf("task %q: %q", task, got)
 		}
 	}
 	for _, payload := range []string{"", "None", "None oops", "None {"} {
-		tab.p.refused("cancel_task", payload, `"code": 1000`)
+		tab.p.Refused("cancel_task", payload, `"code": 1000`)
 	}
 }
 
 func TestEcho(t *testing.T) {
 	tab := newTable(t, Config{}).run()
 	for _, text := range []string{"", "x", strings.Repeat("\x00\xff", 1000), strings.Repeat("y", 2*controlBytes)} {
-		if got := tab.p.ok("echo", text); got != text {
+		if got := tab.p.OK("echo", text); got != text {
 			t.Errorf("echo of %d bytes has %d", len(text), len(got))
 		}
 	}
@@ -93,7 +94,7 @@ func TestSession_Words(t *testing.T) {
 		t.Errorf("%s, %s", tab.RemoteAddr(), tab.LocalAddr())
 	}
 	before := tab.LastHeard()
-	tab.p.ok("echo", "")
+	tab.p.OK("echo", "")
 	if tab.LastHeard().Before(before) || tab.Opened().After(tab.LastHeard()) || tab.Cause() != nil {
 		t.Errorf("heard %v, before %v, opened %v", tab.LastHeard(), before, tab.Opened())
 	}
@@ -101,10 +102,10 @@ func TestSession_Words(t *testing.T) {
 
 func TestRefusals_OnceAndThenWithACount(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
-		var log lines
+		var log peertest.Lines
 		var r Refusals
 		for range 30 {
-			r.Log(log.logger(), slog.LevelWarn, "refused", slog.String("by", "limit"))
+			r.Log(log.Logger(), slog.LevelWarn, "refused", slog.String("by", "limit"))
 			time.Sleep(time.Minute)
 		}
 		got := strings.Split(strings.TrimSpace(log.String()), "\n")
@@ -116,10 +117,10 @@ func TestRefusals_OnceAndThenWithACount(t *testing.T) {
 
 func TestRefusals_AreBounded(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
-		var log lines
+		var log peertest.Lines
 		var r Refusals
 		for i := range 10000 {
-			r.Log(log.logger(), slog.LevelError, fmt.Sprint("line ", i))
+			r.Log(log.Logger(), slog.LevelError, fmt.Sprint("line ", i))
 		}
 		if n := strings.Count(log.String(), "\n"); n != mostRefusals+1 || len(r.lines) != mostRefusals {
 			t.Errorf("%d lines written, %d kept; want %d and one more", n, len(r.lines), mostRefusals)
@@ -128,7 +129,7 @@ func TestRefusals_AreBounded(t *testing.T) {
 			t.Error("nothing says that there is more")
 		}
 		time.Sleep(refusalsAgain) // then there is room again
-		r.Log(log.logger(), slog.LevelError, "new")
+		r.Log(log.Logger(), slog.LevelError, "new")
 		if !strings.HasSuffix(log.String(), "msg=new\n") {
 			t.Error("a new line is not written ten minutes later")
 		}

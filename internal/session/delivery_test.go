@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"testudo/internal/fault"
+	"testudo/internal/peertest"
 )
 
 // received is what a delivery's task got from Wait.
@@ -44,31 +45,31 @@ func open() <-chan struct{} {
 	return c
 }
 
-// upload sends a whole file and gives its path as X_e names it.
-func (p *peer) upload(name, text string) string {
-	p.t.Helper()
+// uploaded sends a whole file and gives its path as X_e names it.
+func uploaded(p *peertest.Peer, name, text string) string {
+	p.T.Helper()
 	path := "/queue/cluster/w1/" + name
-	p.ok("new_file", path)
-	p.ok("file_upd", path+" "+text)
-	p.ok("file_end", path+" "+digest(text))
+	p.OK("new_file", path)
+	p.OK("file_upd", path+" "+text)
+	p.OK("file_end", path+" "+digest(text))
 	return path[1:]
 }
 
 func TestDelivery_Arrives(t *testing.T) {
 	got := make(chan received, 1)
 	tab := newTable(t, Config{}).run(taking(time.Minute, got, open()))
-	task := tab.p.ok("syn_i_w_m", "")
+	task := tab.p.OK("syn_i_w_m", "")
 	if len(task) != 36 {
 		t.Errorf("task %q is no UUID", task)
 	}
-	path := tab.p.upload("a.zip", "content")
-	if answer := tab.p.ok("syn_i_w_m_e", task+" "+path); answer != "File correctly received" {
+	path := uploaded(tab.p, "a.zip", "content")
+	if answer := tab.p.OK("syn_i_w_m_e", task+" "+path); answer != "File correctly received" {
 		t.Errorf("answer %q", answer)
 	}
 	if r := <-got; r.err != nil || r.text != "content" {
 		t.Errorf("%q, %v", r.text, r.err)
 	}
-	tab.p.refused("syn_i_w_m_e", task+" "+path, `"code": 3027`)
+	tab.p.Refused("syn_i_w_m_e", task+" "+path, `"code": 3027`)
 	if left := tab.files(); len(left) != 0 {
 		t.Errorf("left on disk: %v", left)
 	}
@@ -89,11 +90,11 @@ func TestDelivery_PeerReportsFailure(t *testing.T) {
 	} {
 		got := make(chan received, 1)
 		tab := newTable(t, Config{}).run(taking(time.Minute, got, open()))
-		task := tab.p.ok("syn_i_w_m", "")
+		task := tab.p.OK("syn_i_w_m", "")
 		payload := strings.Replace(c.payload, "TASK", task, 1)
 		if c.refused {
-			tab.p.refused("syn_i_w_m_r", payload, `"code": 1000`)
-		} else if answer := tab.p.ok("syn_i_w_m_r", payload); answer != "Error received" {
+			tab.p.Refused("syn_i_w_m_r", payload, `"code": 1000`)
+		} else if answer := tab.p.OK("syn_i_w_m_r", payload); answer != "Error received" {
 			t.Errorf("%s: answer %q", c.name, answer)
 		}
 		// In every case what waits is freed.
@@ -106,7 +107,7 @@ func TestDelivery_PeerReportsFailure(t *testing.T) {
 
 func TestDelivery_FailureWithoutADelivery(t *testing.T) {
 	tab := newTable(t, Config{}).run(taking(time.Minute, make(chan received, 1), open()))
-	tab.p.ok("syn_i_w_m_r", "None "+string(fault.New(fault.Unspecified, "no\nspace").JSON()))
+	tab.p.OK("syn_i_w_m_r", "None "+string(fault.New(fault.Unspecified, "no\nspace").JSON()))
 	if log := tab.lines.String(); !strings.Contains(log, "Error in synchronization process: Error 1000") || strings.Contains(log, "no\nspace") {
 		t.Errorf("log: %s", log)
 	}
@@ -117,15 +118,15 @@ func TestDelivery_TimesOut(t *testing.T) {
 		got := make(chan received, 1)
 		tab := newTable(t, Config{}).run(taking(2*time.Minute, got, open()))
 		began := time.Now()
-		task := tab.p.ok("syn_i_w_m", "")
+		task := tab.p.OK("syn_i_w_m", "")
 		// Progress on the upload counts, silence does not.
 		path := "/queue/cluster/w1/slow.zip"
-		tab.p.ok("new_file", path)
+		tab.p.OK("new_file", path)
 		for range 3 {
 			time.Sleep(90 * time.Second)
-			tab.p.ok("file_upd", path+" x")
+			tab.p.OK("file_upd", path+" x")
 		}
-		f := tab.p.expect("cancel_task")
+		f := tab.p.Expect("cancel_task")
 		id, text, _ := strings.Cut(string(f.Payload), " ")
 		if e := fault.Parse([]byte(text)); id != task || e.Code != fault.ReceiveTimeout || e.Class != fault.ClassCluster {
 			t.Errorf("cancel_task %q", f.Payload)
@@ -134,9 +135,9 @@ func TestDelivery_TimesOut(t *testing.T) {
 			t.Errorf("cancelled after %v", took)
 		}
 		// The sender ends as it must: our side has no such task any more.
-		tab.p.ok("file_end", path+" "+digest("xxx"))
-		tab.p.refused("syn_i_w_m_e", task+" "+path[1:], `"code": 3027`)
-		tab.p.send(f.Counter, "ok", "Request received correctly")
+		tab.p.OK("file_end", path+" "+digest("xxx"))
+		tab.p.Refused("syn_i_w_m_e", task+" "+path[1:], `"code": 3027`)
+		tab.p.Send(f.Counter, "ok", "Request received correctly")
 		if r := <-got; !fault.Has(r.err, fault.ReceiveTimeout) {
 			t.Errorf("%v, want 3039", r.err)
 		}
@@ -152,10 +153,10 @@ func TestDelivery_NobodyWaits(t *testing.T) {
 	tab := newTable(t, Config{}).run(func(m *Mux) {
 		m.HandleDelivery("syn_i_w_m", func(context.Context, *Delivery) { <-arrived })
 	})
-	task := tab.p.ok("syn_i_w_m", "")
-	tab.p.ok("syn_i_w_m_e", task+" "+tab.p.upload("a.zip", "x"))
+	task := tab.p.OK("syn_i_w_m", "")
+	tab.p.OK("syn_i_w_m_e", task+" "+uploaded(tab.p, "a.zip", "x"))
 	close(arrived)
-	tab.p.close()
+	tab.p.Close()
 	_ = tab.end()
 	if left := tab.files(); len(left) != 0 {
 		t.Errorf("left on disk: %v", left)
@@ -166,26 +167,26 @@ func TestDelivery_WrongPath(t *testing.T) {
 	for _, path := range []string{"queue/cluster/w1/none.zip", "etc/client.keys", "/etc/passwd", ""} {
 		got := make(chan received, 1)
 		tab := newTable(t, Config{}).run(taking(time.Minute, got, open()))
-		tab.p.refused("syn_i_w_m_e", tab.p.ok("syn_i_w_m", "")+" "+path, `"code": 1000`)
+		tab.p.Refused("syn_i_w_m_e", tab.p.OK("syn_i_w_m", "")+" "+path, `"code": 1000`)
 		if r := <-got; !errors.Is(r.err, ErrUnknownUpload) && !errors.Is(r.err, ErrUploadPath) {
 			t.Errorf("%q: %v", path, r.err)
 		}
 	}
 	tab := newTable(t, Config{}).run(taking(time.Minute, make(chan received, 1), open()))
-	tab.p.refused("syn_i_w_m_e", "no-space", `"code": 1000`)
+	tab.p.Refused("syn_i_w_m_e", "no-space", `"code": 1000`)
 }
 
 // A newer announcement ends one that waits for its package.
 func TestDelivery_Superseded(t *testing.T) {
 	got := make(chan received, 2)
 	tab := newTable(t, Config{}).run(taking(time.Minute, got, open()))
-	first, second := tab.p.ok("syn_i_w_m", ""), tab.p.ok("syn_i_w_m", "")
+	first, second := tab.p.OK("syn_i_w_m", ""), tab.p.OK("syn_i_w_m", "")
 	if r := <-got; !errors.Is(r.err, ErrSuperseded) {
 		t.Errorf("the first: %v, want %v", r.err, ErrSuperseded)
 	}
-	path := tab.p.upload("a.zip", "x")
-	tab.p.refused("syn_i_w_m_e", first+" "+path, `"code": 3027`)
-	tab.p.ok("syn_i_w_m_e", second+" "+tab.p.upload("b.zip", "y"))
+	path := uploaded(tab.p, "a.zip", "x")
+	tab.p.Refused("syn_i_w_m_e", first+" "+path, `"code": 3027`)
+	tab.p.OK("syn_i_w_m_e", second+" "+uploaded(tab.p, "b.zip", "y"))
 	if r := <-got; r.err != nil || r.text != "y" {
 		t.Errorf("the second: %q, %v", r.text, r.err)
 	}
@@ -197,16 +198,16 @@ func TestDelivery_OneAfterTheOther(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		got, release := make(chan received, 10), make(chan struct{}, 10)
 		tab := newTable(t, Config{}).run(taking(time.Minute, got, release))
-		first := tab.p.ok("syn_i_w_m", "")
-		tab.p.ok("syn_i_w_m_e", first+" "+tab.p.upload("first.zip", "first"))
+		first := tab.p.OK("syn_i_w_m", "")
+		tab.p.OK("syn_i_w_m_e", first+" "+uploaded(tab.p, "first.zip", "first"))
 		synctest.Wait()
 		for range 100 {
-			task := tab.p.ok("syn_i_w_m", "")
-			tab.p.ok("syn_i_w_m_e", task+" "+tab.p.upload("between.zip", "between"))
-			tab.p.ok("syn_i_w_m", "") // and its package is gone
+			task := tab.p.OK("syn_i_w_m", "")
+			tab.p.OK("syn_i_w_m_e", task+" "+uploaded(tab.p, "between.zip", "between"))
+			tab.p.OK("syn_i_w_m", "") // and its package is gone
 		}
-		last := tab.p.ok("syn_i_w_m", "")
-		tab.p.ok("syn_i_w_m_e", last+" "+tab.p.upload("last.zip", "last"))
+		last := tab.p.OK("syn_i_w_m", "")
+		tab.p.OK("syn_i_w_m_e", last+" "+uploaded(tab.p, "last.zip", "last"))
 		if left := tab.files(); len(left) != 2 {
 			t.Errorf("on disk: %v", left)
 		}
@@ -228,8 +229,8 @@ func TestDelivery_OneAfterTheOther(t *testing.T) {
 func TestDelivery_SessionEnds(t *testing.T) {
 	got := make(chan received, 1)
 	tab := newTable(t, Config{}).run(taking(time.Hour, got, open()))
-	tab.p.ok("syn_i_w_m", "")
-	tab.p.close()
+	tab.p.OK("syn_i_w_m", "")
+	tab.p.Close()
 	_ = tab.end()
 	if r := <-got; !errors.Is(r.err, ErrClosed) {
 		t.Errorf("%v, want %v", r.err, ErrClosed)

@@ -13,6 +13,7 @@ import (
 
 	"testudo/internal/faultnet"
 	"testudo/internal/memnet"
+	"testudo/internal/peertest"
 	"testudo/internal/wire"
 )
 
@@ -20,11 +21,11 @@ func TestRun_FrameTimeout(t *testing.T) {
 	for name, cut := range map[string]int{"inside the header": 5, "after the header": wire.HeaderSize, "inside the payload": 70} {
 		inBubble(t, func(t *testing.T) {
 			tab := newTable(t, Config{}).run()
-			tab.p.ok("echo", "first")
+			tab.p.OK("echo", "first")
 			time.Sleep(time.Hour) // silence between frames has no limit
-			tab.p.ok("echo", "second")
+			tab.p.OK("echo", "second")
 			began := time.Now()
-			tab.p.raw(tab.p.frame(5, "echo", "third")[:cut])
+			tab.p.Raw(tab.p.Frame(5, "echo", "third")[:cut])
 			if err := tab.end(); !errors.Is(err, ErrLate) || time.Since(began) != time.Minute {
 				t.Errorf("%s: %v after %v, want %v after a minute", name, err, time.Since(began), ErrLate)
 			}
@@ -37,7 +38,7 @@ func TestRun_FrameTimeoutOfASlowPeer(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		tab := newTable(t, Config{}).run()
 		began := time.Now()
-		stopped := tab.p.trickle(tab.p.frame(5, "echo", strings.Repeat("x", 200)), time.Second)
+		stopped := tab.p.Trickle(tab.p.Frame(5, "echo", strings.Repeat("x", 200)), time.Second)
 		if err := tab.end(); !errors.Is(err, ErrLate) || time.Since(began) != time.Minute {
 			t.Errorf("%v after %v", err, time.Since(began))
 		}
@@ -49,20 +50,20 @@ func TestRun_FrameTimeoutOfASlowPeer(t *testing.T) {
 func TestRun_FrameInTime(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		tab := newTable(t, Config{}).run()
-		b := tab.p.frame(5, "echo", "slow")
-		tab.p.raw(b[:30])
+		b := tab.p.Frame(5, "echo", "slow")
+		tab.p.Raw(b[:30])
 		time.Sleep(59 * time.Second)
-		tab.p.raw(b[30:])
-		if f := tab.p.next(); string(f.Payload) != "slow" {
+		tab.p.Raw(b[30:])
+		if f := tab.p.Next(); string(f.Payload) != "slow" {
 			t.Errorf("answer %q", f.Payload)
 		}
 		time.Sleep(time.Hour)
-		tab.p.ok("echo", "still there")
+		tab.p.OK("echo", "still there")
 	})
 }
 
 // pieceOf makes the first frame of a divided message.
-func pieceOf(p *peer, counter uint32, command, text string) []byte {
+func pieceOf(p *peertest.Peer, counter uint32, command, text string) []byte {
 	b, _ := wire.AppendFrame(nil, nil, wire.Frame{Counter: counter, Command: command, Payload: []byte(text)})
 	b[wire.HeaderSize-1] = 'd'
 	return b
@@ -70,17 +71,17 @@ func pieceOf(p *peer, counter uint32, command, text string) []byte {
 
 func TestRun_DividedAge(t *testing.T) {
 	for name, c := range map[string]struct {
-		sent func(p *peer)
+		sent func(p *peertest.Peer)
 	}{
-		"silence after a piece that came at once": {func(p *peer) { p.raw(pieceOf(p, 9, "echo", "abc")) }},
-		"silence after a piece that came slowly": {func(p *peer) {
+		"silence after a piece that came at once": {func(p *peertest.Peer) { p.Raw(pieceOf(p, 9, "echo", "abc")) }},
+		"silence after a piece that came slowly": {func(p *peertest.Peer) {
 			b := pieceOf(p, 9, "echo", "abc")
-			p.raw(b[:wire.HeaderSize])
+			p.Raw(b[:wire.HeaderSize])
 			synctest.Wait()
-			p.raw(b[wire.HeaderSize:])
+			p.Raw(b[wire.HeaderSize:])
 		}},
-		"with other frames behind it": {func(p *peer) {
-			p.raw(append(pieceOf(p, 9, "echo", "abc"), p.frame(10, "ok", "late")...))
+		"with other frames behind it": {func(p *peertest.Peer) {
+			p.Raw(append(pieceOf(p, 9, "echo", "abc"), p.Frame(10, "ok", "late")...))
 		}},
 	} {
 		inBubble(t, func(t *testing.T) {
@@ -104,26 +105,26 @@ func TestRun_DividedAge(t *testing.T) {
 func TestRun_DividedInTime(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		tab := newTable(t, Config{}).run()
-		token := string(newKey(t).Seal(nil, []byte("whole")))
-		tab.p.raw(pieceOf(tab.p, 9, "echo", token[:40]))
+		token := string(peertest.NewKey(t, peertest.Key).Seal(nil, []byte("whole")))
+		tab.p.Raw(pieceOf(tab.p, 9, "echo", token[:40]))
 		time.Sleep(50 * time.Second)
-		tab.p.ok("echo", "between")
+		tab.p.OK("echo", "between")
 		rest, _ := wire.AppendFrame(nil, nil, wire.Frame{Counter: 9, Command: "echo", Payload: []byte(token[40:])})
-		tab.p.raw(rest)
-		if f := tab.p.next(); f.Counter != 9 || string(f.Payload) != "whole" {
+		tab.p.Raw(rest)
+		if f := tab.p.Next(); f.Counter != 9 || string(f.Payload) != "whole" {
 			t.Errorf("answer %d %q", f.Counter, f.Payload)
 		}
 		time.Sleep(time.Hour)
-		tab.p.ok("echo", "after")
+		tab.p.OK("echo", "after")
 	})
 }
 
 func TestRun_AnySegmentation(t *testing.T) {
 	tab := newTable(t, Config{}).run()
-	for _, b := range tab.p.frame(5, "echo", "byte by byte") {
-		tab.p.raw([]byte{b})
+	for _, b := range tab.p.Frame(5, "echo", "byte by byte") {
+		tab.p.Raw([]byte{b})
 	}
-	if f := tab.p.next(); string(f.Payload) != "byte by byte" {
+	if f := tab.p.Next(); string(f.Payload) != "byte by byte" {
 		t.Errorf("answer %q", f.Payload)
 	}
 }
@@ -146,7 +147,7 @@ func TestWrite_OneWriteAFrame(t *testing.T) {
 	sizes := make(chan int, 16)
 	tab := newTableOver(t, &countedWrites{near, sizes}, far, Config{}).run()
 	for _, size := range []int{0, 100, 70000, wire.Chunk + 1} {
-		if got := tab.p.ok("echo", strings.Repeat("x", size)); len(got) != size {
+		if got := tab.p.OK("echo", strings.Repeat("x", size)); len(got) != size {
 			t.Fatalf("echo of %d bytes has %d", size, len(got))
 		}
 		if got, want := <-sizes, wire.FrameSize(size, true); got != want {
@@ -181,17 +182,17 @@ func TestRun_Ends(t *testing.T) {
 		end  func(tab *table)
 		want error
 	}{
-		"peer closes":                   {func(tab *table) { tab.p.close() }, io.EOF},
-		"peer closes inside a frame":    {func(tab *table) { tab.p.raw(make([]byte, 7)); tab.p.close() }, io.ErrUnexpectedEOF},
-		"peer resets":                   {func(tab *table) { tab.p.conn.(*memnet.Conn).SetLinger(0); tab.p.close() }, syscall.ECONNRESET},
+		"peer closes":                   {func(tab *table) { tab.p.Close() }, io.EOF},
+		"peer closes inside a frame":    {func(tab *table) { tab.p.Raw(make([]byte, 7)); tab.p.Close() }, io.ErrUnexpectedEOF},
+		"peer resets":                   {func(tab *table) { tab.p.Conn.(*memnet.Conn).SetLinger(0); tab.p.Close() }, syscall.ECONNRESET},
 		"we close":                      {func(tab *table) { tab.Close(nil) }, ErrClosed},
 		"we close with a cause":         {func(tab *table) { tab.Close(syscall.EPERM) }, syscall.EPERM},
 		"we close twice, first counts":  {func(tab *table) { tab.Close(syscall.EPERM); tab.Close(nil) }, syscall.EPERM},
-		"peer sends no token":           {func(tab *table) { tab.p.raw(make([]byte, wire.HeaderSize)) }, wire.ErrToken},
-		"peer leaves a message divided": {func(tab *table) { tab.p.raw(pieceOf(tab.p, 1, "x", "y")); tab.p.close() }, io.ErrUnexpectedEOF},
+		"peer sends no token":           {func(tab *table) { tab.p.Raw(make([]byte, wire.HeaderSize)) }, wire.ErrToken},
+		"peer leaves a message divided": {func(tab *table) { tab.p.Raw(pieceOf(tab.p, 1, "x", "y")); tab.p.Close() }, io.ErrUnexpectedEOF},
 	} {
 		tab := newTable(t, Config{}).run()
-		tab.p.ok("echo", "x")
+		tab.p.OK("echo", "x")
 		c.end(tab)
 		if err := tab.end(); !errors.Is(err, c.want) {
 			t.Errorf("%s: %v, want %v", name, err, c.want)
@@ -219,7 +220,7 @@ func TestRun_EndsWithItsContext(t *testing.T) {
 	if err := tab.Run(ctx); !errors.Is(err, stopping) {
 		t.Errorf("%v, want %v", err, stopping)
 	}
-	tab.p.wantClosed()
+	tab.p.WantClosed()
 }
 
 // Run waits for the tasks, and they hear of the end.
@@ -232,7 +233,7 @@ func TestRun_WaitsForItsTasks(t *testing.T) {
 		close(heard)
 		<-release
 	})
-	tab.p.close()
+	tab.p.Close()
 	<-heard
 	select {
 	case <-tab.ended:
@@ -255,7 +256,7 @@ func TestRun_CutAnywhere(t *testing.T) {
 			tab := newTableOver(t, faults.Conn(near), far, Config{}).run()
 			go func() {
 				for i := range uint32(5) {
-					b, _ := wire.AppendFrame(nil, tab.p.key, wire.Frame{Counter: i, Command: "echo", Payload: bytes.Repeat([]byte("x"), 20)})
+					b, _ := wire.AppendFrame(nil, tab.p.Key, wire.Frame{Counter: i, Command: "echo", Payload: bytes.Repeat([]byte("x"), 20)})
 					if _, err := far.Write(b); err != nil {
 						return
 					}
@@ -276,7 +277,7 @@ func TestRun_CorruptedByte(t *testing.T) {
 		faults := faultnet.New()
 		faults.Script(func(int) []faultnet.Fault { return []faultnet.Fault{faultnet.Corrupt(faultnet.Read, at, 1)} })
 		tab := newTableOver(t, faults.Conn(near), far, Config{}).run()
-		tab.p.send(1, "echo", "")
+		tab.p.Send(1, "echo", "")
 		if err := tab.end(); !errors.Is(err, wire.ErrToken) {
 			t.Errorf("byte %d: %v, want %v", at, err, wire.ErrToken)
 		}

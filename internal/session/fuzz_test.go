@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"testudo/internal/memnet"
+	"testudo/internal/peertest"
 )
 
 // Whatever a peer sends as the argument of a command is answered, leaves no
@@ -35,7 +36,7 @@ func FuzzCommandArguments(f *testing.F) {
 	f.Cleanup(func() { _ = root.Close() })
 	f.Fuzz(func(t *testing.T, first uint8, one string, second uint8, two string) {
 		near, far := memnet.Pipe()
-		s := New(near, Config{Key: newKey(t), Home: root})
+		s := New(near, Config{Key: peertest.NewKey(t, peertest.Key), Home: root})
 		mux := NewMux()
 		mux.HandleDelivery("syn_i_w_m", func(ctx context.Context, d *Delivery) {
 			if u, err := d.Wait(ctx, time.Hour); err == nil {
@@ -46,14 +47,14 @@ func FuzzCommandArguments(f *testing.F) {
 		s.Establish(worker, mux, nil)
 		ended := make(chan error, 1)
 		go func() { ended <- s.Run(context.Background()) }()
-		p := newPeer(t, far)
+		p := peertest.New(t, far)
 		for _, c := range []struct {
 			command uint8
 			arg     string
 		}{{first, one}, {second, two}} {
-			p.ask(commands[int(c.command)%len(commands)], c.arg)
+			p.Ask(commands[int(c.command)%len(commands)], c.arg)
 		}
-		p.close()
+		p.Close()
 		<-ended
 		tab := table{home: home}
 		for _, left := range tab.files() {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"testudo/internal/fault"
+	"testudo/internal/peertest"
 	"testudo/internal/wire"
 )
 
@@ -33,7 +34,7 @@ func TestAcceptHello(t *testing.T) {
 	} {
 		tab := newTable(t, Config{})
 		got := acceptHello(tab)
-		tab.p.send(7, "hello", c.payload)
+		tab.p.Send(7, "hello", c.payload)
 		o := <-got
 		o.value.counter = 0
 		if o.value != c.want {
@@ -46,10 +47,10 @@ func TestAcceptHello(t *testing.T) {
 }
 
 func TestAcceptHello_NothingComes(t *testing.T) {
-	for name, before := range map[string]func(p *peer){
-		"nothing":           func(*peer) {},
-		"part of a header":  func(p *peer) { p.raw(p.frame(1, "hello", "w1 wazuh worker 4.7.5")[:9]) },
-		"part of a payload": func(p *peer) { p.raw(p.frame(1, "hello", "w1 wazuh worker 4.7.5")[:60]) },
+	for name, before := range map[string]func(p *peertest.Peer){
+		"nothing":           func(*peertest.Peer) {},
+		"part of a header":  func(p *peertest.Peer) { p.Raw(p.Frame(1, "hello", "w1 wazuh worker 4.7.5")[:9]) },
+		"part of a payload": func(p *peertest.Peer) { p.Raw(p.Frame(1, "hello", "w1 wazuh worker 4.7.5")[:60]) },
 	} {
 		inBubble(t, func(t *testing.T) {
 			tab := newTable(t, Config{Limits: Limits{HelloTimeout: 10 * time.Second}})
@@ -68,7 +69,7 @@ func TestAcceptHello_SlowPeer(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		tab := newTable(t, Config{})
 		began := time.Now()
-		stopped := tab.p.trickle(tab.p.frame(1, "hello", "w1 wazuh worker 4.7.5"), time.Second)
+		stopped := tab.p.Trickle(tab.p.Frame(1, "hello", "w1 wazuh worker 4.7.5"), time.Second)
 		_, err := tab.AcceptHello(t.Context())
 		if !errors.Is(err, ErrNoHello) || time.Since(began) != 30*time.Second {
 			t.Errorf("%v after %v", err, time.Since(began))
@@ -111,7 +112,7 @@ func TestAcceptHello_Refuses(t *testing.T) {
 	} {
 		tab := newTable(t, Config{})
 		got := acceptHello(tab)
-		tab.p.raw(c.sent)
+		tab.p.Raw(c.sent)
 		o := <-got
 		var refused *wire.RefusedError
 		if !errors.As(o.err, &refused) || refused.Reason != c.want {
@@ -124,16 +125,16 @@ func TestRefuse_AnswersAndCloses(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		tab := newTable(t, Config{})
 		got := acceptHello(tab)
-		tab.p.send(7, "hello", "w1 wazuh worker 4.7.4")
+		tab.p.Send(7, "hello", "w1 wazuh worker 4.7.4")
 		h := (<-got).value
 		began := time.Now()
 		go tab.Refuse(h, fault.New(fault.WrongVersion, nil))
-		if f := tab.p.next(); f.Counter != 7 || f.Command != "err" || !fault.Has(fault.Parse(f.Payload), fault.WrongVersion) {
+		if f := tab.p.Next(); f.Counter != 7 || f.Command != "err" || !fault.Has(fault.Parse(f.Payload), fault.WrongVersion) {
 			t.Errorf("answer %d %s %s", f.Counter, f.Command, f.Payload)
 		}
 		// The peer does not close; it may send what it likes.
-		tab.p.raw(make([]byte, 700))
-		tab.p.wantClosed()
+		tab.p.Raw(make([]byte, 700))
+		tab.p.WantClosed()
 		if took := time.Since(began); took != lingerTime {
 			t.Errorf("closed after %v, want %v", took, lingerTime)
 		}
@@ -145,17 +146,17 @@ func TestRefuse_AnswersAndCloses(t *testing.T) {
 func TestWelcome_NumbersKeepClear(t *testing.T) {
 	tab := newTable(t, Config{})
 	got := acceptHello(tab)
-	tab.p.send(0xfffffff0, "hello", "w1 wazuh worker 4.7.5")
+	tab.p.Send(0xfffffff0, "hello", "w1 wazuh worker 4.7.5")
 	h := (<-got).value
 	tab.run()
 	if err := tab.Welcome(h); err != nil {
 		t.Fatal(err)
 	}
-	if f := tab.p.next(); f.Counter != 0xfffffff0 || f.Command != "ok" || string(f.Payload) != "Client w1 added" {
+	if f := tab.p.Next(); f.Counter != 0xfffffff0 || f.Command != "ok" || string(f.Payload) != "Client w1 added" {
 		t.Errorf("welcome %d %s %q", f.Counter, f.Command, f.Payload)
 	}
 	answer := begin(func() ([]byte, error) { return tab.Request(t.Context(), "syn_m_c_ok", nil) })
-	if f := tab.p.reply("syn_m_c_ok", "ok", "Thanks"); f.Counter != 0x7ffffff1 {
+	if f := tab.p.Reply("syn_m_c_ok", "ok", "Thanks"); f.Counter != 0x7ffffff1 {
 		t.Errorf("first number %#x", f.Counter)
 	}
 	if o := <-answer; o.err != nil || string(o.value) != "Thanks" {
@@ -176,7 +177,7 @@ func TestSayHello(t *testing.T) {
 	} {
 		tab := newTable(t, Config{}).run()
 		said := begin(func() (struct{}, error) { return struct{}{}, tab.SayHello(t.Context(), worker) })
-		if f := tab.p.reply("hello", c.answer, c.text); string(f.Payload) != "w1 wazuh worker 4.7.5" {
+		if f := tab.p.Reply("hello", c.answer, c.text); string(f.Payload) != "w1 wazuh worker 4.7.5" {
 			t.Errorf("hello %q", f.Payload)
 		}
 		o := <-said
@@ -189,7 +190,7 @@ func TestSayHello(t *testing.T) {
 func TestAcceptHello_PeerCloses(t *testing.T) {
 	tab := newTable(t, Config{})
 	got := acceptHello(tab)
-	tab.p.close()
+	tab.p.Close()
 	if o := <-got; !errors.Is(o.err, io.EOF) {
 		t.Errorf("%v, want EOF", o.err)
 	}

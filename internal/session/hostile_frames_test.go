@@ -48,16 +48,16 @@ func allocated(f func()) uint64 {
 func TestHostile_Row01_AnnouncedLengthIsNotAllocated(t *testing.T) {
 	for _, length := range []uint32{wire.MaxFrame + 1, 1 << 31, 1<<32 - 1} {
 		tab := newTable(t, Config{}).run()
-		tab.p.raw(header(1, length, "echo -------"))
+		tab.p.Raw(header(1, length, "echo -------"))
 		wantRefused(t, tab.end(), wire.ReasonTooLarge)
 	}
 	// The largest lawful length costs what arrives, not what is announced.
 	tab := newTable(t, Config{}).run()
-	tab.p.ok("echo", "")
+	tab.p.OK("echo", "")
 	got := allocated(func() {
-		tab.p.raw(header(1, wire.MaxFrame, "echo -------"))
-		tab.p.raw([]byte("a few bytes"))
-		tab.p.close()
+		tab.p.Raw(header(1, wire.MaxFrame, "echo -------"))
+		tab.p.Raw([]byte("a few bytes"))
+		tab.p.Close()
 		_ = tab.end()
 	})
 	if got > 1<<20 {
@@ -68,7 +68,7 @@ func TestHostile_Row01_AnnouncedLengthIsNotAllocated(t *testing.T) {
 func TestHostile_Row01_NothingLargeBeforeHello(t *testing.T) {
 	tab := newTable(t, Config{})
 	got := acceptHello(tab)
-	tab.p.raw(header(1, 4097, "hello ------"))
+	tab.p.Raw(header(1, 4097, "hello ------"))
 	wantRefused(t, (<-got).err, wire.ReasonTooLarge)
 }
 
@@ -76,7 +76,7 @@ func TestHostile_Row02_DividedMessagesAreBounded(t *testing.T) {
 	t.Run("number", func(t *testing.T) {
 		tab := newTable(t, Config{Limits: Limits{DividedMessages: 3}}).run()
 		for i := range uint32(4) {
-			tab.p.raw(pieceOf(tab.p, i, "dapi", "x"))
+			tab.p.Raw(pieceOf(tab.p, i, "dapi", "x"))
 		}
 		wantRefused(t, tab.end(), wire.ReasonDividedCount)
 	})
@@ -84,7 +84,7 @@ func TestHostile_Row02_DividedMessagesAreBounded(t *testing.T) {
 		tab := newTable(t, Config{Limits: Limits{DividedBytes: 1000}}).run()
 		go func() { // the session stops reading
 			for {
-				if _, err := tab.p.conn.Write(pieceOf(tab.p, 1, "dapi", strings.Repeat("x", 300))); err != nil {
+				if _, err := tab.p.Conn.Write(pieceOf(tab.p, 1, "dapi", strings.Repeat("x", 300))); err != nil {
 					return
 				}
 			}
@@ -94,14 +94,14 @@ func TestHostile_Row02_DividedMessagesAreBounded(t *testing.T) {
 	t.Run("age", func(t *testing.T) {
 		inBubble(t, func(t *testing.T) {
 			tab := newTable(t, Config{Limits: Limits{DividedAge: 10 * time.Second}}).run()
-			tab.p.raw(pieceOf(tab.p, 1, "dapi", "x"))
+			tab.p.Raw(pieceOf(tab.p, 1, "dapi", "x"))
 			wantRefused(t, tab.end(), wire.ReasonDividedAge)
 		})
 	})
 	t.Run("none before hello", func(t *testing.T) {
 		tab := newTable(t, Config{})
 		got := acceptHello(tab)
-		tab.p.raw(pieceOf(tab.p, 1, "hello", "x"))
+		tab.p.Raw(pieceOf(tab.p, 1, "hello", "x"))
 		wantRefused(t, (<-got).err, wire.ReasonDividedCount)
 	})
 }
@@ -110,7 +110,7 @@ func TestHostile_Row03_StartedFrameHasADeadline(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		tab := newTable(t, Config{Limits: Limits{FrameTimeout: 5 * time.Second}}).run()
 		began := time.Now()
-		tab.p.raw(header(1, 100, "echo -------"))
+		tab.p.Raw(header(1, 100, "echo -------"))
 		if err := tab.end(); !errors.Is(err, ErrLate) || time.Since(began) != 5*time.Second {
 			t.Errorf("%v after %v", err, time.Since(began))
 		}
@@ -130,19 +130,19 @@ func TestHostile_Row04_OnlyHelloFirst(t *testing.T) {
 	for _, command := range []string{"echo", "echo-c", "new_file", "new_str", "dapi", "ok", "err", "nosuch", ""} {
 		tab := newTable(t, Config{})
 		got := acceptHello(tab)
-		tab.p.send(1, command, "w1 wazuh worker 4.7.5")
+		tab.p.Send(1, command, "w1 wazuh worker 4.7.5")
 		if o := <-got; !errors.Is(o.err, ErrNoHello) {
 			t.Errorf("%s: %v, want %v", command, o.err, ErrNoHello)
 		}
 		tab.Close(nil)
-		tab.p.wantClosed()
+		tab.p.WantClosed()
 	}
 }
 
 func TestHostile_Row06_OneHello(t *testing.T) {
 	tab := newTable(t, Config{}).run()
 	for _, again := range []string{"w1 wazuh worker 4.7.5", "w2 wazuh worker 4.7.5"} {
-		tab.p.refused("hello", again, "unknown command 'b'hello''")
+		tab.p.Refused("hello", again, "unknown command 'b'hello''")
 	}
 	if tab.Name() != "w1" {
 		t.Errorf("the name is %q now", tab.Name())
@@ -153,11 +153,11 @@ func TestHostile_Row21_TokensPlayedBack(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		// Off by default: clocks need not agree, and the wire cannot tell.
 		tab := newTable(t, Config{}).run()
-		recording := tab.p.frame(1, "echo", "recorded")
+		recording := tab.p.Frame(1, "echo", "recorded")
 		time.Sleep(365 * 24 * time.Hour)
 		for range 2 {
-			tab.p.raw(recording)
-			if f := tab.p.next(); string(f.Payload) != "recorded" {
+			tab.p.Raw(recording)
+			if f := tab.p.Next(); string(f.Payload) != "recorded" {
 				t.Errorf("answer %q", f.Payload)
 			}
 		}
@@ -165,18 +165,18 @@ func TestHostile_Row21_TokensPlayedBack(t *testing.T) {
 	for name, play := range map[string]func(tab *table, recording []byte){
 		wire.ReasonTokenAge: func(tab *table, recording []byte) {
 			time.Sleep(62 * time.Second)
-			tab.p.raw(recording)
+			tab.p.Raw(recording)
 		},
 		wire.ReasonTokenAgain: func(tab *table, recording []byte) {
 			copy(recording[8:], "cancel_task ") // header fields are not signed
-			tab.p.raw(recording)
+			tab.p.Raw(recording)
 		},
 	} {
 		inBubble(t, func(t *testing.T) {
 			tab := newTable(t, Config{Limits: Limits{TokenAge: time.Minute}}).run()
-			recording := tab.p.frame(1, "echo", "None {}")
-			tab.p.raw(recording)
-			tab.p.next()
+			recording := tab.p.Frame(1, "echo", "None {}")
+			tab.p.Raw(recording)
+			tab.p.Next()
 			play(tab, recording)
 			wantRefused(t, tab.end(), name)
 		})
@@ -188,30 +188,30 @@ func TestHostile_Row21_PlayedBackOnAnotherConnection(t *testing.T) {
 	tokens := wire.NewTokenPolicy(time.Minute)
 	tab := newTable(t, Config{Tokens: tokens})
 	got := acceptHello(tab)
-	recording := tab.p.frame(1, "hello", "w1 wazuh worker 4.7.5")
-	tab.p.raw(recording)
+	recording := tab.p.Frame(1, "hello", "w1 wazuh worker 4.7.5")
+	tab.p.Raw(recording)
 	if o := <-got; o.err != nil {
 		t.Fatal(o.err)
 	}
 	tab = newTable(t, Config{Tokens: tokens})
 	got = acceptHello(tab)
-	tab.p.raw(recording)
+	tab.p.Raw(recording)
 	wantRefused(t, (<-got).err, wire.ReasonTokenAgain)
 }
 
 func TestHostile_Row22_RequestsAreToldByName(t *testing.T) {
 	tab := newTable(t, Config{}).run()
 	waiting := ask(tab, "syn_m_c", "")
-	ours := tab.p.expect("syn_m_c")
+	ours := tab.p.Expect("syn_m_c")
 	for i := range 10 { // requests with the number of our own do not vanish, nor answer it
-		tab.p.send(ours.Counter, "echo", fmt.Sprint(i))
-		if f := tab.p.next(); f.Command != "ok" || string(f.Payload) != fmt.Sprint(i) {
+		tab.p.Send(ours.Counter, "echo", fmt.Sprint(i))
+		if f := tab.p.Next(); f.Command != "ok" || string(f.Payload) != fmt.Sprint(i) {
 			t.Errorf("%s %q", f.Command, f.Payload)
 		}
 	}
-	tab.p.send(ours.Counter+1, "ok", "another's")
-	tab.p.send(ours.Counter, "ok", "task")
-	tab.p.send(ours.Counter, "ok", "twice")
+	tab.p.Send(ours.Counter+1, "ok", "another's")
+	tab.p.Send(ours.Counter, "ok", "task")
+	tab.p.Send(ours.Counter, "ok", "twice")
 	if o := <-waiting; string(o.value) != "task" {
 		t.Errorf("%q, %v", o.value, o.err)
 	}
@@ -221,10 +221,10 @@ func TestHostile_Row23_ReplyNamesAreNeverAnswered(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		tab := newTable(t, Config{}).run()
 		for i, name := range []string{"ok", "err", "ok-m", "ok-c", "ok ", "ok-m "} {
-			tab.p.send(uint32(i), name, "unasked")
+			tab.p.Send(uint32(i), name, "unasked")
 		}
-		tab.p.quiet(time.Minute)
-		tab.p.ok("echo", "still there")
+		tab.p.Quiet(time.Minute)
+		tab.p.OK("echo", "still there")
 	})
 }
 
@@ -234,7 +234,7 @@ func TestHostile_Row24_ExpiredNumbersAreForgotten(t *testing.T) {
 		var late []uint32
 		for range 100 {
 			waiting := ask(tab, "x", "")
-			late = append(late, tab.p.expect("x").Counter)
+			late = append(late, tab.p.Expect("x").Counter)
 			if o := <-waiting; !isTimeout(o.err) {
 				t.Fatal(o.err)
 			}
@@ -243,8 +243,8 @@ func TestHostile_Row24_ExpiredNumbersAreForgotten(t *testing.T) {
 			t.Errorf("%d numbers kept", n)
 		}
 		// A request of the peer with such a number is answered as any other.
-		tab.p.send(late[0], "echo", "x")
-		if f := tab.p.next(); f.Counter != late[0] || string(f.Payload) != "x" {
+		tab.p.Send(late[0], "echo", "x")
+		if f := tab.p.Next(); f.Counter != late[0] || string(f.Payload) != "x" {
 			t.Errorf("%d %q", f.Counter, f.Payload)
 		}
 	})
@@ -260,7 +260,7 @@ func TestHostile_Noise(t *testing.T) {
 	} {
 		tab := newTable(t, Config{})
 		got := acceptHello(tab)
-		tab.p.raw(noise)
+		tab.p.Raw(noise)
 		var refused *wire.RefusedError
 		if o := <-got; !errors.As(o.err, &refused) {
 			t.Errorf("%.8q: %v", noise, o.err)
@@ -274,7 +274,7 @@ func TestHostile_Row27_SlowPeerIsDisconnected(t *testing.T) {
 		tab := newTable(t, Config{}).run()
 		go func() {
 			for {
-				if _, err := tab.p.conn.Write(tab.p.frame(1, "nosuch", "")); err != nil {
+				if _, err := tab.p.Conn.Write(tab.p.Frame(1, "nosuch", "")); err != nil {
 					return
 				}
 			}
@@ -301,13 +301,13 @@ func TestHostile_Row17_ErrorJSONIsData(t *testing.T) {
 	} {
 		tab := newTable(t, Config{}).run()
 		waiting := ask(tab, "dapi", "")
-		tab.p.reply("dapi", "err", payload)
+		tab.p.Reply("dapi", "err", payload)
 		var remote *RemoteError
 		if o := <-waiting; !errors.As(o.err, &remote) {
 			t.Errorf("%.80s: %v", payload, o.err)
 		}
-		tab.p.ok("cancel_task", "None "+`{"__unhandled_exc__": {"__class__": "exit", "__args__": []}}`)
-		tab.p.ok("echo", "still there")
+		tab.p.OK("cancel_task", "None "+`{"__unhandled_exc__": {"__class__": "exit", "__args__": []}}`)
+		tab.p.OK("echo", "still there")
 	}
 }
 
@@ -318,12 +318,12 @@ func TestHostile_Row20_DeepAndLargeJSON(t *testing.T) {
 	began := time.Now()
 	for _, payload := range []string{deep, deep + strings.Repeat("]", 1<<20), number} {
 		for _, command := range []string{"cancel_task", "syn_i_w_m_r"} {
-			name, _ := tab.p.ask(command, "None "+payload)
+			name, _ := tab.p.Ask(command, "None "+payload)
 			if name != "ok" && name != "err" {
 				t.Errorf("%s: %s", command, name)
 			}
 		}
-		tab.p.refused(introduce, payload, `"code": 1000`)
+		tab.p.Refused(introduce, payload, `"code": 1000`)
 	}
 	if took := time.Since(began); took > 20*time.Second {
 		t.Errorf("took %v", took)

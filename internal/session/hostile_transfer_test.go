@@ -50,7 +50,7 @@ func TestHostile_Row08_NewFileOnlyInTheOwnDirectory(t *testing.T) {
 	tab.plant("etc/client.keys", "001 a any key")
 	tab.plant("queue/cluster/w2/a.zip", "another's")
 	for _, path := range outside {
-		tab.p.refused("new_file", path, ErrUploadPath.Error())
+		tab.p.Refused("new_file", path, ErrUploadPath.Error())
 	}
 	tab.wantFile("etc/client.keys", "001 a any key")
 	tab.wantFile("queue/cluster/w2/a.zip", "another's")
@@ -66,8 +66,8 @@ func TestHostile_Row08_ExistingFilesAndLinksStay(t *testing.T) {
 	if err := os.Symlink("../../../etc/client.keys", filepath.Join(tab.home, "queue/cluster/w1/link.zip")); err != nil {
 		t.Fatal(err)
 	}
-	tab.p.refused("new_file", "/queue/cluster/w1/old.zip", "file exists")
-	tab.p.refused("new_file", "/queue/cluster/w1/link.zip", "file exists")
+	tab.p.Refused("new_file", "/queue/cluster/w1/old.zip", "file exists")
+	tab.p.Refused("new_file", "/queue/cluster/w1/link.zip", "file exists")
 	tab.wantFile("etc/client.keys", "001 a any key")
 	tab.wantFile("queue/cluster/w1/old.zip", "old")
 }
@@ -83,7 +83,7 @@ func TestHostile_Row08_LinkedDirectory(t *testing.T) {
 		t.Fatal(err)
 	}
 	tab.run()
-	tab.p.refused("new_file", upload, `"code": 1000`)
+	tab.p.Refused("new_file", upload, `"code": 1000`)
 	if left, _ := os.ReadDir(elsewhere); len(left) != 0 {
 		t.Errorf("written outside: %v", left)
 	}
@@ -99,9 +99,9 @@ func TestHostile_Row09_EndOfAPackageTouchesOnlyUploads(t *testing.T) {
 			tab.plant("queue/cluster/w1/planted.zipdir/a", "not unpacked")
 			task, want := "no-such-task", `"code": 3027`
 			if known {
-				task, want = tab.p.ok("syn_i_w_m", ""), `"code": 1000`
+				task, want = tab.p.OK("syn_i_w_m", ""), `"code": 1000`
 			}
-			tab.p.refused("syn_i_w_m_e", task+" "+path, want)
+			tab.p.Refused("syn_i_w_m_e", task+" "+path, want)
 			tab.wantFile("etc/client.keys", "001 a any key")
 			tab.wantFile("queue/cluster/w2/a.zip", "another's")
 			tab.wantFile("queue/cluster/w1/planted.zip", "not uploaded")
@@ -112,7 +112,7 @@ func TestHostile_Row09_EndOfAPackageTouchesOnlyUploads(t *testing.T) {
 
 func TestHostile_Row09_UploadForAnUnknownTaskIsRemoved(t *testing.T) {
 	tab := newTable(t, Config{}).run(taking(time.Hour, make(chan received, 1), open()))
-	tab.p.refused("syn_i_w_m_e", "no-such-task "+tab.p.upload("a.zip", "x"), `"extra_message": "no-such-task"`)
+	tab.p.Refused("syn_i_w_m_e", "no-such-task "+uploaded(tab.p, "a.zip", "x"), `"extra_message": "no-such-task"`)
 	if left := tab.files(); len(left) != 0 {
 		t.Errorf("left on disk: %v", left)
 	}
@@ -122,21 +122,21 @@ func TestHostile_Row10_OpenUploadsAreBounded(t *testing.T) {
 	t.Run("number", func(t *testing.T) {
 		tab := newTable(t, Config{Limits: Limits{Uploads: 3}}).run()
 		for i := range 3 {
-			tab.p.ok("new_file", fmt.Sprintf("/queue/cluster/w1/%d.zip", i))
+			tab.p.OK("new_file", fmt.Sprintf("/queue/cluster/w1/%d.zip", i))
 		}
-		tab.p.refused("new_file", "/queue/cluster/w1/more.zip", ErrTooMuch.Error())
+		tab.p.Refused("new_file", "/queue/cluster/w1/more.zip", ErrTooMuch.Error())
 		// One that is whole and that nobody asked for makes room.
-		tab.p.ok("file_end", "/queue/cluster/w1/1.zip "+digest(""))
-		tab.p.ok("new_file", "/queue/cluster/w1/more.zip")
+		tab.p.OK("file_end", "/queue/cluster/w1/1.zip "+digest(""))
+		tab.p.OK("new_file", "/queue/cluster/w1/more.zip")
 		if n := len(tab.files()); n != 3 {
 			t.Errorf("files: %v", tab.files())
 		}
 	})
 	t.Run("size", func(t *testing.T) {
 		tab := newTable(t, Config{Limits: Limits{UploadBytes: 1000}}).run()
-		tab.p.ok("new_file", upload)
-		tab.p.ok("file_upd", upload+" "+strings.Repeat("x", 1000))
-		tab.p.refused("file_upd", upload+" x", ErrTooMuch.Error())
+		tab.p.OK("new_file", upload)
+		tab.p.OK("file_upd", upload+" "+strings.Repeat("x", 1000))
+		tab.p.Refused("file_upd", upload+" x", ErrTooMuch.Error())
 		if left := tab.files(); len(left) != 0 {
 			t.Errorf("left on disk: %v", left)
 		}
@@ -144,7 +144,7 @@ func TestHostile_Row10_OpenUploadsAreBounded(t *testing.T) {
 	t.Run("age", func(t *testing.T) {
 		inBubble(t, func(t *testing.T) {
 			tab := newTable(t, Config{Limits: Limits{UploadAge: time.Minute}}).run()
-			tab.p.ok("new_file", upload)
+			tab.p.OK("new_file", upload)
 			time.Sleep(2 * time.Minute)
 			synctest.Wait()
 			if left := tab.files(); len(left) != 0 {
@@ -154,15 +154,15 @@ func TestHostile_Row10_OpenUploadsAreBounded(t *testing.T) {
 	})
 	t.Run("same path twice", func(t *testing.T) {
 		tab := newTable(t, Config{}).run()
-		tab.p.ok("new_file", upload)
-		tab.p.refused("new_file", upload, "file exists")
-		tab.p.ok("file_upd", upload+" x")
-		tab.p.ok("file_end", upload+" "+digest("x"))
+		tab.p.OK("new_file", upload)
+		tab.p.Refused("new_file", upload, "file exists")
+		tab.p.OK("file_upd", upload+" x")
+		tab.p.OK("file_end", upload+" "+digest("x"))
 	})
 	t.Run("disconnect", func(t *testing.T) {
 		tab := newTable(t, Config{}).run()
-		tab.p.ok("new_file", upload)
-		tab.p.close()
+		tab.p.OK("new_file", upload)
+		tab.p.Close()
 		_ = tab.end()
 		if left := tab.files(); len(left) != 0 {
 			t.Errorf("left on disk: %v", left)
@@ -174,29 +174,29 @@ func TestHostile_Row11_StringsAreBounded(t *testing.T) {
 	t.Run("size", func(t *testing.T) {
 		tab := newTable(t, Config{}).run()
 		for _, size := range []string{"268435457", "4294967296", "4611686018427387903", "18446744073709551615"} {
-			tab.p.refused("new_str", size, `"code": 1000`)
+			tab.p.Refused("new_str", size, `"code": 1000`)
 		}
-		if got := allocated(func() { tab.p.ok("new_str", "268435456") }); got > 1<<20 {
+		if got := allocated(func() { tab.p.OK("new_str", "268435456") }); got > 1<<20 {
 			t.Errorf("%d bytes allocated for an announcement", got)
 		}
-		tab.p.refused("new_str", "1", ErrTooMuch.Error()) // all together
+		tab.p.Refused("new_str", "1", ErrTooMuch.Error()) // all together
 	})
 	t.Run("number", func(t *testing.T) {
 		tab := newTable(t, Config{}).run()
 		for range DefaultLimits().Strings {
-			tab.p.ok("new_str", "0")
+			tab.p.OK("new_str", "0")
 		}
-		tab.p.refused("new_str", "0", ErrTooMuch.Error())
+		tab.p.Refused("new_str", "0", ErrTooMuch.Error())
 	})
 	t.Run("age", func(t *testing.T) {
 		inBubble(t, func(t *testing.T) {
 			tab := newTable(t, Config{}).run()
 			for range 3 {
 				for range DefaultLimits().Strings {
-					id := tab.p.ok("new_str", "5")
-					tab.p.ok("str_upd", id+" whole")
+					id := tab.p.OK("new_str", "5")
+					tab.p.OK("str_upd", id+" whole")
 				}
-				tab.p.refused("new_str", "0", ErrTooMuch.Error())
+				tab.p.Refused("new_str", "0", ErrTooMuch.Error())
 				time.Sleep(20 * time.Minute)
 			}
 		})
@@ -205,12 +205,12 @@ func TestHostile_Row11_StringsAreBounded(t *testing.T) {
 
 func TestHostile_Row12_StringMustBeWhole(t *testing.T) {
 	tab := newTable(t, Config{}).run()
-	id := tab.p.ok("new_str", "10")
-	tab.p.ok("str_upd", id+" 12345")
+	id := tab.p.OK("new_str", "10")
+	tab.p.OK("str_upd", id+" 12345")
 	if _, err := tab.TakeString(id); !errors.Is(err, ErrIncomplete) {
 		t.Errorf("%v, want %v", err, ErrIncomplete)
 	}
-	tab.p.ok("str_upd", id+" 67890")
+	tab.p.OK("str_upd", id+" 67890")
 	if got, err := tab.TakeString(id); err != nil || string(got) != "1234567890" {
 		t.Errorf("%q, %v", got, err)
 	}
@@ -221,7 +221,7 @@ func TestHostile_Row25_OneTaskOfAKind(t *testing.T) {
 		got, release := make(chan received, 2000), make(chan struct{})
 		tab := newTable(t, Config{}).run(taking(time.Hour, got, release))
 		for range 1000 {
-			tab.p.ok("syn_i_w_m", "")
+			tab.p.OK("syn_i_w_m", "")
 		}
 		synctest.Wait()
 		tab.inbound.mu.Lock()
@@ -229,7 +229,7 @@ func TestHostile_Row25_OneTaskOfAKind(t *testing.T) {
 			t.Errorf("%d kinds open, %+v", len(tab.inbound.open), k)
 		}
 		tab.inbound.mu.Unlock()
-		tab.p.close()
+		tab.p.Close()
 		close(release)
 		_ = tab.end()
 		if n := len(got); n != 2 {
@@ -242,7 +242,7 @@ func TestHostile_Row26_CancelledTasksAreNotKept(t *testing.T) {
 	tab := newTable(t, Config{}).run()
 	text := string(fault.New(fault.ReceiveTimeout, nil).JSON())
 	for i := range 1000 {
-		tab.p.ok("cancel_task", fmt.Sprint(i)+" "+text)
+		tab.p.OK("cancel_task", fmt.Sprint(i)+" "+text)
 	}
 	tab.sendings.mu.Lock()
 	defer tab.sendings.mu.Unlock()
@@ -258,13 +258,13 @@ func TestHostile_Row32_PeerTextInTheLogIsQuoted(t *testing.T) {
 	tab := newTable(t, Config{}).run(taking(time.Hour, make(chan received, 1), open()))
 	forged := "x\n2026/11/22 11:29:01 ERROR: [Master] forged \x1b[31m\x00"
 	for _, send := range []func(){
-		func() { tab.p.ask("a\nb\x1bc", "") },
-		func() { tab.p.ask("cancel_task", "None "+string(fault.New(fault.Unspecified, forged).JSON())) },
-		func() { tab.p.ask("syn_i_w_m_r", "None "+string(fault.New(fault.Unspecified, forged).JSON())) },
-		func() { tab.p.ask("syn_i_w_m_r", "None "+forged) },
-		func() { tab.p.ask("new_str", forged) },
-		func() { tab.p.ask("syn_i_w_m_e", forged+" "+forged) },
-		func() { tab.p.ask(introduce, forged) },
+		func() { tab.p.Ask("a\nb\x1bc", "") },
+		func() { tab.p.Ask("cancel_task", "None "+string(fault.New(fault.Unspecified, forged).JSON())) },
+		func() { tab.p.Ask("syn_i_w_m_r", "None "+string(fault.New(fault.Unspecified, forged).JSON())) },
+		func() { tab.p.Ask("syn_i_w_m_r", "None "+forged) },
+		func() { tab.p.Ask("new_str", forged) },
+		func() { tab.p.Ask("syn_i_w_m_e", forged+" "+forged) },
+		func() { tab.p.Ask(introduce, forged) },
 	} {
 		send()
 	}
@@ -286,11 +286,11 @@ func TestHostile_Row32_PeerTextInTheLogIsQuoted(t *testing.T) {
 
 func TestHostile_Row32_LogIsNotFilled(t *testing.T) {
 	tab := newTable(t, Config{}).run()
-	tab.lines.level.Set(slog.LevelInfo)
+	tab.lines.SetLevel(slog.LevelInfo)
 	for i := range 1000 {
-		tab.p.ask(fmt.Sprint("cmd", i), "")
-		tab.p.ask("new_str", fmt.Sprint("x", i))
-		tab.p.ask("cancel_task", "None "+string(fault.New(fault.Unspecified, fmt.Sprint(i)).JSON()))
+		tab.p.Ask(fmt.Sprint("cmd", i), "")
+		tab.p.Ask("new_str", fmt.Sprint("x", i))
+		tab.p.Ask("cancel_task", "None "+string(fault.New(fault.Unspecified, fmt.Sprint(i)).JSON()))
 	}
 	if n := strings.Count(tab.lines.String(), "\n"); n > mostRefusals+1 {
 		t.Errorf("%d lines", n)

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"testudo/internal/fault"
+	"testudo/internal/peertest"
 )
 
 // sending begins a package with a text.
@@ -23,28 +24,28 @@ func sending(tab *table, text string) <-chan outcome[Sent] {
 	})
 }
 
-// take receives a file as a peer does, and gives its path and content.
-func (p *peer) take() (path, content string) {
-	p.t.Helper()
-	path = string(p.reply("new_file", "ok", "Ready to receive new file").Payload)
+// takeFile receives a file as a peer does, and gives its path and content.
+func takeFile(p *peertest.Peer) (path, content string) {
+	p.T.Helper()
+	path = string(p.Reply("new_file", "ok", "Ready to receive new file").Payload)
 	for {
-		f := p.next()
+		f := p.Next()
 		name, rest, ok := bytes.Cut(f.Payload, []byte{' '})
 		if !ok || string(name) != path {
-			p.t.Fatalf("%s %.80q, want the path %s", f.Command, f.Payload, path)
+			p.T.Fatalf("%s %.80q, want the path %s", f.Command, f.Payload, path)
 		}
 		switch f.Command {
 		case "file_upd":
 			content += string(rest)
-			p.send(f.Counter, "ok", "File updated")
+			p.Send(f.Counter, "ok", "File updated")
 		case "file_end":
 			if string(rest) != digest(content) {
-				p.t.Error("wrong digest")
+				p.T.Error("wrong digest")
 			}
-			p.send(f.Counter, "ok", "File received correctly")
+			p.Send(f.Counter, "ok", "File received correctly")
 			return path, content
 		default:
-			p.t.Fatalf("%s inside a file", f.Command)
+			p.T.Fatalf("%s inside a file", f.Command)
 		}
 	}
 }
@@ -56,12 +57,12 @@ func TestSendPackage(t *testing.T) {
 		tab := newTable(t, Config{}).run()
 		text := strings.Repeat("x", size)
 		sent := sending(tab, text)
-		tab.p.reply("syn_m_c", "ok", "task-1")
-		path, got := tab.p.take()
+		tab.p.Reply("syn_m_c", "ok", "task-1")
+		path, got := takeFile(tab.p)
 		if !wirePath.MatchString(path) {
 			t.Errorf("path %q", path)
 		}
-		if f := tab.p.reply("syn_m_c_e", "ok", "File correctly received"); string(f.Payload) != "task-1 "+path[1:] {
+		if f := tab.p.Reply("syn_m_c_e", "ok", "File correctly received"); string(f.Payload) != "task-1 "+path[1:] {
 			t.Errorf("end %q", f.Payload)
 		}
 		if o := <-sent; o.err != nil || o.value.Bytes != int64(size) || got != text {
@@ -79,17 +80,17 @@ func TestSendPackage_ChunksAhead(t *testing.T) {
 		inBubble(t, func(t *testing.T) {
 			tab := newTable(t, Config{}).run()
 			if c.testudo {
-				tab.p.ok(introduce, `{"features": ["push"]}`)
+				tab.p.OK(introduce, `{"features": ["push"]}`)
 			}
 			sent := sending(tab, strings.Repeat("x", 10*chunkBytes))
-			tab.p.reply("syn_m_c", "ok", "t")
-			tab.p.reply("new_file", "ok", "")
+			tab.p.Reply("syn_m_c", "ok", "t")
+			tab.p.Reply("new_file", "ok", "")
 			for i := range c.want {
-				tab.p.expect("file_upd")
+				tab.p.Expect("file_upd")
 				_ = i
 			}
-			tab.p.quiet(time.Second)
-			tab.p.close()
+			tab.p.Quiet(time.Second)
+			tab.p.Close()
 			if o := <-sent; !errors.Is(o.err, ErrClosed) {
 				t.Errorf("%v, want %v", o.err, ErrClosed)
 			}
@@ -102,11 +103,11 @@ func TestSendPackage_LateAnswersAreNoFailure(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		tab := newTable(t, Config{}).run()
 		sent := sending(tab, strings.Repeat("x", 2*chunkBytes))
-		tab.p.reply("syn_m_c", "ok", "t")
+		tab.p.Reply("syn_m_c", "ok", "t")
 		for _, silent := range []string{"new_file", "file_upd", "file_upd", "file_upd", "file_end"} {
-			tab.p.expect(silent)
+			tab.p.Expect(silent)
 		}
-		tab.p.reply("syn_m_c_e", "ok", "")
+		tab.p.Reply("syn_m_c_e", "ok", "")
 		if o := <-sent; o.err != nil || o.value.Bytes != 2*chunkBytes {
 			t.Errorf("%d bytes, %v", o.value.Bytes, o.err)
 		}
@@ -119,10 +120,10 @@ func TestSendPackage_SilentPeer(t *testing.T) {
 		tab := newTable(t, Config{}).run()
 		began := time.Now()
 		sent := sending(tab, strings.Repeat("x", 20*chunkBytes))
-		tab.p.reply("syn_m_c", "ok", "t")
-		tab.p.reply("new_file", "ok", "")
+		tab.p.Reply("syn_m_c", "ok", "t")
+		tab.p.Reply("new_file", "ok", "")
 		chunks := 0
-		for f := tab.p.next(); f.Command != "syn_m_c_r"; f = tab.p.next() {
+		for f := tab.p.Next(); f.Command != "syn_m_c_r"; f = tab.p.Next() {
 			chunks++
 		}
 		o := <-sent
@@ -137,20 +138,20 @@ func TestSendPackage_AnnouncementFails(t *testing.T) {
 		inBubble(t, func(t *testing.T) {
 			tab := newTable(t, Config{}).run()
 			sent := sending(tab, "x")
-			tab.p.reply("syn_m_c", "err", "no")
+			tab.p.Reply("syn_m_c", "err", "no")
 			var remote *RemoteError
 			if o := <-sent; !errors.As(o.err, &remote) {
 				t.Errorf("%v", o.err)
 			}
-			tab.p.quiet(time.Minute) // nothing is uploaded
+			tab.p.Quiet(time.Minute) // nothing is uploaded
 		})
 	})
 	t.Run("not answered", func(t *testing.T) {
 		inBubble(t, func(t *testing.T) {
 			tab := newTable(t, Config{}).run()
 			sent := sending(tab, "x")
-			tab.p.expect("syn_m_c")
-			f := tab.p.reply("syn_m_c_r", "ok", "Error received")
+			tab.p.Expect("syn_m_c")
+			f := tab.p.Reply("syn_m_c_r", "ok", "Error received")
 			task, text, _ := strings.Cut(string(f.Payload), " ")
 			if e := fault.Parse([]byte(text)); task != "None" || e.Code != fault.RequestTimeout || e.Extra != "syn_m_c" {
 				t.Errorf("report %q", f.Payload)
@@ -158,13 +159,13 @@ func TestSendPackage_AnnouncementFails(t *testing.T) {
 			if o := <-sent; !isTimeout(o.err) {
 				t.Errorf("%v, want 3020", o.err)
 			}
-			tab.p.quiet(time.Minute)
+			tab.p.Quiet(time.Minute)
 		})
 	})
 	for _, task := range []string{"a b", strings.Repeat("x", 65)} {
 		tab := newTable(t, Config{}).run()
 		sent := sending(tab, "x")
-		tab.p.reply("syn_m_c", "ok", task)
+		tab.p.Reply("syn_m_c", "ok", task)
 		if o := <-sent; !errors.Is(o.err, ErrTask) {
 			t.Errorf("task %q: %v", task, o.err)
 		}
@@ -176,30 +177,30 @@ func TestSendPackage_AnnouncementFails(t *testing.T) {
 func TestSendPackage_Cancelled(t *testing.T) {
 	tab := newTable(t, Config{}).run()
 	sent := sending(tab, strings.Repeat("x", 10*chunkBytes))
-	tab.p.reply("syn_m_c", "ok", "task-1")
-	path := string(tab.p.reply("new_file", "ok", "").Payload)
-	chunk := tab.p.expect("file_upd")
-	tab.p.ok("cancel_task", "other-task "+string(fault.New(fault.ReceiveTimeout, nil).JSON()))
-	answer := tab.p.ok("cancel_task", "task-1 "+string(fault.New(fault.ReceiveTimeout, nil).JSON()))
+	tab.p.Reply("syn_m_c", "ok", "task-1")
+	path := string(tab.p.Reply("new_file", "ok", "").Payload)
+	chunk := tab.p.Expect("file_upd")
+	tab.p.OK("cancel_task", "other-task "+string(fault.New(fault.ReceiveTimeout, nil).JSON()))
+	answer := tab.p.OK("cancel_task", "task-1 "+string(fault.New(fault.ReceiveTimeout, nil).JSON()))
 	if answer != "Request received correctly" {
 		t.Errorf("answer %q", answer)
 	}
-	tab.p.send(chunk.Counter, "ok", "File updated")
+	tab.p.Send(chunk.Counter, "ok", "File updated")
 	content := chunk.Payload[len(path)+1:]
 	for {
-		f := tab.p.request()
+		f := tab.p.Request()
 		if f.Command == "file_upd" {
 			content = append(content, f.Payload[len(path)+1:]...)
-			tab.p.send(f.Counter, "ok", "File updated")
+			tab.p.Send(f.Counter, "ok", "File updated")
 			continue
 		}
 		if f.Command != "file_end" || string(f.Payload) != path+" "+digest(string(content)) {
 			t.Errorf("%s instead of the end", f.Command)
 		}
-		tab.p.send(f.Counter, "ok", "")
+		tab.p.Send(f.Counter, "ok", "")
 		break
 	}
-	end := tab.p.reply("syn_m_c_e", "err", string(fault.New(fault.UnknownTask, "task-1").JSON()))
+	end := tab.p.Reply("syn_m_c_e", "err", string(fault.New(fault.UnknownTask, "task-1").JSON()))
 	if string(end.Payload) != "task-1 "+path[1:] {
 		t.Errorf("end %q", end.Payload)
 	}
@@ -223,18 +224,18 @@ func TestSendPackage_ContentFails(t *testing.T) {
 			return vanished
 		})
 	})
-	tab.p.reply("syn_m_c", "ok", "task-1")
-	path := string(tab.p.reply("new_file", "ok", "").Payload)
-	report := tab.p.reply("syn_m_c_r", "ok", "Error received")
+	tab.p.Reply("syn_m_c", "ok", "task-1")
+	path := string(tab.p.Reply("new_file", "ok", "").Payload)
+	report := tab.p.Reply("syn_m_c_r", "ok", "Error received")
 	task, text, _ := strings.Cut(string(report.Payload), " ")
 	if e := fault.Parse([]byte(text)); task != "task-1" || e.Code != fault.Unspecified || e.Class != fault.ClassCluster {
 		t.Errorf("report %q", report.Payload)
 	}
-	tab.p.reply("file_upd", "ok", "")
-	if f := tab.p.reply("file_end", "ok", ""); string(f.Payload) != path+" "+digest("part") {
+	tab.p.Reply("file_upd", "ok", "")
+	if f := tab.p.Reply("file_end", "ok", ""); string(f.Payload) != path+" "+digest("part") {
 		t.Errorf("end %.80q", f.Payload)
 	}
-	tab.p.reply("syn_m_c_e", "err", string(fault.New(fault.UnknownTask, "task-1").JSON()))
+	tab.p.Reply("syn_m_c_e", "err", string(fault.New(fault.UnknownTask, "task-1").JSON()))
 	if o := <-sent; !errors.Is(o.err, vanished) {
 		t.Errorf("%v, want %v", o.err, vanished)
 	}
@@ -245,13 +246,13 @@ func TestSendPackage_EndIsRefused(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		tab := newTable(t, Config{}).run()
 		sent := sending(tab, "x")
-		tab.p.reply("syn_m_c", "ok", "task-1")
-		tab.p.take()
-		tab.p.reply("syn_m_c_e", "err", string(fault.New(fault.UnknownTask, "task-1").JSON()))
+		tab.p.Reply("syn_m_c", "ok", "task-1")
+		takeFile(tab.p)
+		tab.p.Reply("syn_m_c_e", "err", string(fault.New(fault.UnknownTask, "task-1").JSON()))
 		if o := <-sent; !fault.Has(o.err, fault.UnknownTask) {
 			t.Errorf("%v, want 3027", o.err)
 		}
-		tab.p.quiet(time.Minute)
+		tab.p.Quiet(time.Minute)
 	})
 }
 
@@ -261,7 +262,7 @@ func TestReportFailure(t *testing.T) {
 		tab.ReportFailure(t.Context(), "syn_i_w_m", errors.New("bad package"))
 		return struct{}{}, nil
 	})
-	f := tab.p.reply("syn_i_w_m_r", "ok", "Error received")
+	f := tab.p.Reply("syn_i_w_m_r", "ok", "Error received")
 	if !strings.HasPrefix(string(f.Payload), `None {"__wazuh_exception__": {"__class__": "WazuhClusterError"`) || !strings.Contains(string(f.Payload), "bad package") {
 		t.Errorf("report %q", f.Payload)
 	}

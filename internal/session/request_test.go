@@ -31,7 +31,7 @@ func TestRequest_Replies(t *testing.T) {
 	tab := newTable(t, Config{}).run()
 	for _, name := range []string{"ok", "ok-m", "ok-c", "ok ", "ok-m "} {
 		got := ask(tab, "syn_i_w_m_p", "x")
-		if f := tab.p.reply("syn_i_w_m_p", name, "True"); string(f.Payload) != "x" {
+		if f := tab.p.Reply("syn_i_w_m_p", name, "True"); string(f.Payload) != "x" {
 			t.Errorf("request %q", f.Payload)
 		}
 		if o := <-got; o.err != nil || string(o.value) != "True" {
@@ -54,7 +54,7 @@ func TestRequest_ErrorReplies(t *testing.T) {
 		{strings.Repeat("[", 100000), fault.RemoteText, "[["},
 	} {
 		got := ask(tab, "x", "")
-		tab.p.reply("x", "err", c.payload)
+		tab.p.Reply("x", "err", c.payload)
 		var remote *RemoteError
 		if o := <-got; !errors.As(o.err, &remote) || remote.Fault.Code != c.want || !strings.Contains(remote.Error(), c.text) {
 			t.Errorf("err %.80q: %v, want code %d with %q", c.payload, o.err, c.want, c.text)
@@ -67,7 +67,7 @@ func TestRequest_TimeoutAndLateReply(t *testing.T) {
 		tab := newTable(t, Config{RequestTimeout: 20 * time.Second}).run()
 		began := time.Now()
 		got := ask(tab, "syn_i_w_m", "")
-		late := tab.p.expect("syn_i_w_m")
+		late := tab.p.Expect("syn_i_w_m")
 		o := <-got
 		if !fault.Has(o.err, fault.RequestTimeout) || time.Since(began) != 20*time.Second {
 			t.Errorf("%v after %v, want 3020 after 20s", o.err, time.Since(began))
@@ -79,10 +79,10 @@ func TestRequest_TimeoutAndLateReply(t *testing.T) {
 			t.Errorf("%d requests still in the table", n)
 		}
 		// The late reply is dropped without an answer and harms nothing.
-		tab.p.send(late.Counter, "ok", "late")
-		tab.p.quiet(time.Minute)
+		tab.p.Send(late.Counter, "ok", "late")
+		tab.p.Quiet(time.Minute)
 		got = ask(tab, "syn_i_w_m", "")
-		tab.p.reply("syn_i_w_m", "ok", "in time")
+		tab.p.Reply("syn_i_w_m", "ok", "in time")
 		if o := <-got; string(o.value) != "in time" {
 			t.Errorf("%q, %v", o.value, o.err)
 		}
@@ -95,7 +95,7 @@ func TestRequest_EndsWithItsContext(t *testing.T) {
 	ctx, cancel := context.WithCancelCause(t.Context())
 	changed := errors.New("changed my mind")
 	got := begin(func() ([]byte, error) { return tab.Request(ctx, "x", nil) })
-	tab.p.expect("x")
+	tab.p.Expect("x")
 	cancel(changed)
 	if o := <-got; !errors.Is(o.err, changed) {
 		t.Errorf("%v, want %v", o.err, changed)
@@ -110,9 +110,9 @@ func TestRequest_ReplyJustBeforeTheEnd(t *testing.T) {
 	for i := range 200 {
 		tab := newTable(t, Config{}).run()
 		got := ask(tab, "hello", "x")
-		f := tab.p.expect("hello")
-		tab.p.send(f.Counter, "err", "no such cluster")
-		tab.p.close()
+		f := tab.p.Expect("hello")
+		tab.p.Send(f.Counter, "err", "no such cluster")
+		tab.p.Close()
 		var remote *RemoteError
 		if o := <-got; !errors.As(o.err, &remote) {
 			t.Fatalf("try %d: %v, want the reply", i, o.err)
@@ -127,10 +127,10 @@ func TestRequest_ReplyAndEndWhileSending(t *testing.T) {
 		slow := faultnet.New().Conn(near)
 		tab := newTableOver(t, slow, far, Config{}).run()
 		got := ask(tab, "hello", "x")
-		f := tab.p.expect("hello")
+		f := tab.p.Expect("hello")
 		slow.Inject(faultnet.Delay(faultnet.Read, 0, time.Second))
-		tab.p.send(f.Counter, "err", "no such cluster")
-		tab.p.close()
+		tab.p.Send(f.Counter, "err", "no such cluster")
+		tab.p.Close()
 		more := ask(tab, "more", "")
 		var remote *RemoteError
 		if o := <-got; !errors.As(o.err, &remote) {
@@ -148,8 +148,8 @@ func TestRequest_ReplyAndEndWhileSending(t *testing.T) {
 func TestRequest_PeerCloses(t *testing.T) {
 	tab := newTable(t, Config{}).run()
 	got := ask(tab, "x", "")
-	tab.p.expect("x")
-	tab.p.close()
+	tab.p.Expect("x")
+	tab.p.Close()
 	if o := <-got; !errors.Is(o.err, ErrClosed) || !errors.Is(o.err, io.EOF) {
 		t.Errorf("%v, want %v with its cause", o.err, ErrClosed)
 	}
@@ -163,19 +163,19 @@ func TestRequest_CommandTooLong(t *testing.T) {
 	if n := tab.waiting(); n != 0 {
 		t.Errorf("%d requests in the table", n)
 	}
-	tab.p.ok("echo", "nothing was sent")
+	tab.p.OK("echo", "nothing was sent")
 }
 
 // Requests of both sides with the same number do not touch one another.
 func TestRequest_SameNumberInBothDirections(t *testing.T) {
 	tab := newTable(t, Config{}).run()
 	got := ask(tab, "syn_m_c_ok", "")
-	ours := tab.p.expect("syn_m_c_ok")
-	tab.p.send(ours.Counter, "echo", "theirs")
-	if f := tab.p.next(); f.Command != "ok" || f.Counter != ours.Counter || string(f.Payload) != "theirs" {
+	ours := tab.p.Expect("syn_m_c_ok")
+	tab.p.Send(ours.Counter, "echo", "theirs")
+	if f := tab.p.Next(); f.Command != "ok" || f.Counter != ours.Counter || string(f.Payload) != "theirs" {
 		t.Errorf("their request: %d %s %q", f.Counter, f.Command, f.Payload)
 	}
-	tab.p.send(ours.Counter, "ok", "Thanks")
+	tab.p.Send(ours.Counter, "ok", "Thanks")
 	if o := <-got; string(o.value) != "Thanks" {
 		t.Errorf("our request: %q, %v", o.value, o.err)
 	}
@@ -191,7 +191,7 @@ func TestRequest_ManyAtOnceInAnyOrder(t *testing.T) {
 	var frames []wire.Frame
 	seen := make(map[uint32]bool)
 	for range n {
-		f := tab.p.expect("x")
+		f := tab.p.Expect("x")
 		if seen[f.Counter] {
 			t.Errorf("number %d twice", f.Counter)
 		}
@@ -200,7 +200,7 @@ func TestRequest_ManyAtOnceInAnyOrder(t *testing.T) {
 	}
 	for i := range frames {
 		f := frames[n-1-i]
-		tab.p.send(f.Counter, "ok", "re "+string(f.Payload))
+		tab.p.Send(f.Counter, "ok", "re "+string(f.Payload))
 	}
 	for i := range got {
 		if o := <-got[i]; string(o.value) != "re "+fmt.Sprint(i) {
@@ -243,15 +243,15 @@ func TestRequest_HandledInOrderWhileControlOvertakes(t *testing.T) {
 		m.HandleControl("quick", func(context.Context, *Session, []byte) (Reply, error) { return OK("now"), nil })
 	})
 	for i := range uint32(5) {
-		tab.p.send(100+i, "slow", fmt.Sprint(i))
+		tab.p.Send(100+i, "slow", fmt.Sprint(i))
 	}
-	tab.p.send(200, "quick", "")
-	if f := tab.p.next(); f.Counter != 200 {
+	tab.p.Send(200, "quick", "")
+	if f := tab.p.Next(); f.Counter != 200 {
 		t.Errorf("first answer is that of %d", f.Counter)
 	}
 	close(release)
 	for i := range uint32(5) {
-		if f := tab.p.next(); f.Counter != 100+i || string(f.Payload) != fmt.Sprint(i) {
+		if f := tab.p.Next(); f.Counter != 100+i || string(f.Payload) != fmt.Sprint(i) {
 			t.Errorf("answer %d is that of %d", i, f.Counter)
 		}
 	}
@@ -273,7 +273,7 @@ func TestRequest_HandlerErrors(t *testing.T) {
 		{"unknown", `"title": "Wazuh Internal Error", "code": 1000, "extra_message": "disk full\nreally"`},
 		{"nosuch", "unknown command 'b'nosuch''"},
 	} {
-		tab.p.refused(c.command, "", c.want)
+		tab.p.Refused(c.command, "", c.want)
 	}
 	if log := tab.lines.String(); strings.Contains(log, "full\nreally") || !strings.Contains(log, "Unhandled error processing request 'b'coded''") {
 		t.Errorf("log: %s", log)

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"testudo/internal/memnet"
+	"testudo/internal/peertest"
 	"testudo/internal/wire"
 )
 
@@ -62,7 +63,7 @@ func couple(t *testing.T) (w, m *Session, wire [2]*tap, arrived chan string) {
 			_ = u.Close()
 			arrived <- string(text)
 		})
-		s := New(wire[i], Config{Key: newKey(t), Home: root})
+		s := New(wire[i], Config{Key: peertest.NewKey(t, peertest.Key), Home: root})
 		s.Establish(worker, mux, nil)
 		ended := make(chan struct{})
 		go func() { defer close(ended); _ = s.Run(context.Background()) }()
@@ -114,58 +115,58 @@ func TestSealed_FilesBothWays(t *testing.T) {
 // sealedPeer makes a peer of bare frames that has agreed on sealed ones.
 func sealedPeer(t *testing.T, tab *table) *wire.Stream {
 	t.Helper()
-	seals, opens, err := newKey(t).Streams([wire.SeedSize]byte{}, tab.sealing.seed)
+	seals, opens, err := peertest.NewKey(t, peertest.Key).Streams([wire.SeedSize]byte{}, tab.sealing.seed)
 	if err != nil {
 		t.Fatal(err)
 	}
-	tab.p.dec.OpenSealed(opens)
-	answer := tab.p.ok(introduce, `{"features": ["sealed"], "seed": "`+strings.Repeat("00", wire.SeedSize)+`"}`)
+	tab.p.Dec.OpenSealed(opens)
+	answer := tab.p.OK(introduce, `{"features": ["sealed"], "seed": "`+strings.Repeat("00", wire.SeedSize)+`"}`)
 	if !strings.Contains(answer, FeatureSealed) {
 		t.Fatal(answer)
 	}
 	return seals
 }
 
-func (p *peer) sealed(s *wire.Stream, command, payload string) (name, text string) {
-	p.t.Helper()
-	p.last++
-	b, err := wire.AppendClear(nil, wire.Frame{Counter: p.last, Command: command, Payload: []byte(payload)})
+func sealed(p *peertest.Peer, s *wire.Stream, command, payload string) (name, text string) {
+	p.T.Helper()
+	p.Last++
+	b, err := wire.AppendClear(nil, wire.Frame{Counter: p.Last, Command: command, Payload: []byte(payload)})
 	if err != nil {
-		p.t.Fatal(err)
+		p.T.Fatal(err)
 	}
 	s.Seal(b)
-	p.raw(b)
-	f := p.next()
+	p.Raw(b)
+	f := p.Next()
 	return f.Command, string(f.Payload)
 }
 
 func TestSealed_Refused(t *testing.T) {
 	const checksum = "\x1c\x31\xcc\x29" // of nothing like it
-	for name, test := range map[string]func(t *testing.T, p *peer, s *wire.Stream) (reply, text string){
-		"its commands in tokens": func(_ *testing.T, p *peer, _ *wire.Stream) (string, string) {
-			return p.ask(cmdSealedUpdate, upload+" x")
+	for name, test := range map[string]func(t *testing.T, p *peertest.Peer, s *wire.Stream) (reply, text string){
+		"its commands in tokens": func(_ *testing.T, p *peertest.Peer, _ *wire.Stream) (string, string) {
+			return p.Ask(cmdSealedUpdate, upload+" x")
 		},
-		"token after seal": func(_ *testing.T, p *peer, s *wire.Stream) (string, string) {
-			p.sealed(s, cmdSealedUpdate, upload+" x")
-			return p.ask("file_upd", upload+" y")
+		"token after seal": func(_ *testing.T, p *peertest.Peer, s *wire.Stream) (string, string) {
+			sealed(p, s, cmdSealedUpdate, upload+" x")
+			return p.Ask("file_upd", upload+" y")
 		},
-		"seal after token": func(_ *testing.T, p *peer, s *wire.Stream) (string, string) {
-			p.ok("file_upd", upload+" x")
-			return p.sealed(s, cmdSealedUpdate, upload+" y")
+		"seal after token": func(_ *testing.T, p *peertest.Peer, s *wire.Stream) (string, string) {
+			p.OK("file_upd", upload+" x")
+			return sealed(p, s, cmdSealedUpdate, upload+" y")
 		},
-		"end by a token": func(_ *testing.T, p *peer, s *wire.Stream) (string, string) {
-			p.sealed(s, cmdSealedUpdate, upload+" x")
-			return p.ask("file_end", upload+" "+digest("x"))
+		"end by a token": func(_ *testing.T, p *peertest.Peer, s *wire.Stream) (string, string) {
+			sealed(p, s, cmdSealedUpdate, upload+" x")
+			return p.Ask("file_end", upload+" "+digest("x"))
 		},
-		"wrong checksum": func(_ *testing.T, p *peer, s *wire.Stream) (string, string) {
-			p.sealed(s, cmdSealedUpdate, upload+" x")
-			return p.sealed(s, cmdSealedEnd, upload+" "+checksum)
+		"wrong checksum": func(_ *testing.T, p *peertest.Peer, s *wire.Stream) (string, string) {
+			sealed(p, s, cmdSealedUpdate, upload+" x")
+			return sealed(p, s, cmdSealedEnd, upload+" "+checksum)
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			tab := newTable(t, Config{}).run()
 			s := sealedPeer(t, tab)
-			tab.p.ok("new_file", upload)
+			tab.p.OK("new_file", upload)
 			if reply, text := test(t, tab.p, s); reply != replyErr {
 				t.Errorf("%s %q", reply, text)
 			}
@@ -177,11 +178,11 @@ func TestSealed_Refused(t *testing.T) {
 // question changes no key.
 func TestSealed_Agreement(t *testing.T) {
 	tab := newTable(t, Config{}).run()
-	tab.p.refused(introduce, `{"features": ["sealed"], "seed": "00"}`, "seed")
+	tab.p.Refused(introduce, `{"features": ["sealed"], "seed": "00"}`, "seed")
 	s := sealedPeer(t, tab)
-	tab.p.ok(introduce, `{"features": ["sealed"], "seed": "`+strings.Repeat("11", wire.SeedSize)+`"}`)
-	tab.p.ok("new_file", upload)
-	if reply, text := tab.p.sealed(s, cmdSealedUpdate, upload+" x"); reply != replyOK {
+	tab.p.OK(introduce, `{"features": ["sealed"], "seed": "`+strings.Repeat("11", wire.SeedSize)+`"}`)
+	tab.p.OK("new_file", upload)
+	if reply, text := sealed(tab.p, s, cmdSealedUpdate, upload+" x"); reply != replyOK {
 		t.Errorf("%s %q", reply, text)
 	}
 }

@@ -14,9 +14,9 @@ import (
 
 func TestStrings_WholeString(t *testing.T) {
 	tab := newTable(t, Config{}).run()
-	id := tab.p.ok("new_str", "11")
+	id := tab.p.OK("new_str", "11")
 	for _, chunk := range []string{"hello ", "", "wor", "ld and more than was announced"} {
-		if got := tab.p.ok("str_upd", id+" "+chunk); got != "String updated" {
+		if got := tab.p.OK("str_upd", id+" "+chunk); got != "String updated" {
 			t.Errorf("answer %q", got)
 		}
 	}
@@ -30,14 +30,14 @@ func TestStrings_WholeString(t *testing.T) {
 
 func TestStrings_EmptyString(t *testing.T) {
 	tab := newTable(t, Config{}).run()
-	if got, err := tab.TakeString(tab.p.ok("new_str", "0")); err != nil || len(got) != 0 {
+	if got, err := tab.TakeString(tab.p.OK("new_str", "0")); err != nil || len(got) != 0 {
 		t.Errorf("%q, %v", got, err)
 	}
 }
 
 func TestStrings_Refused(t *testing.T) {
 	tab := newTable(t, Config{}).run()
-	id := tab.p.ok("new_str", "3")
+	id := tab.p.OK("new_str", "3")
 	for _, c := range []struct{ command, payload, want string }{
 		{"new_str", "", "length expected"},
 		{"new_str", "-1", "length expected"},
@@ -50,7 +50,7 @@ func TestStrings_Refused(t *testing.T) {
 		{"str_upd", "-1 x", "unknown string id"},
 		{"err_str", "x", "length expected"},
 	} {
-		name, text := tab.p.ask(c.command, c.payload)
+		name, text := tab.p.Ask(c.command, c.payload)
 		e := fault.Parse([]byte(text))
 		if name != "err" || e.Code != fault.Unspecified || e.Class != fault.ClassInternal || !strings.Contains(text, c.want) {
 			t.Errorf("%s %q: %s %s", c.command, c.payload, name, text)
@@ -66,28 +66,28 @@ func TestStrings_Refused(t *testing.T) {
 // err_str removes a string that the peer does not know the id of.
 func TestStrings_Abandoned(t *testing.T) {
 	tab := newTable(t, Config{}).run()
-	begun, other := tab.p.ok("new_str", "5"), tab.p.ok("new_str", "6")
-	tab.p.ok("str_upd", begun+" x")
-	untouched := tab.p.ok("new_str", "5")
-	if got := tab.p.ok("err_str", "5"); got != untouched {
+	begun, other := tab.p.OK("new_str", "5"), tab.p.OK("new_str", "6")
+	tab.p.OK("str_upd", begun+" x")
+	untouched := tab.p.OK("new_str", "5")
+	if got := tab.p.OK("err_str", "5"); got != untouched {
 		t.Errorf("removed %s, want %s", got, untouched)
 	}
-	if got := tab.p.ok("err_str", "5"); got != "None" {
+	if got := tab.p.OK("err_str", "5"); got != "None" {
 		t.Errorf("removed %s, want None", got)
 	}
-	tab.p.ok("str_upd", other+" y")
-	tab.p.refused("str_upd", untouched+" z", "unknown string id")
+	tab.p.OK("str_upd", other+" y")
+	tab.p.Refused("str_upd", untouched+" z", "unknown string id")
 }
 
 func TestStrings_Expire(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		tab := newTable(t, Config{Limits: Limits{StringAge: 10 * time.Minute}}).run()
-		left, fed := tab.p.ok("new_str", "10"), tab.p.ok("new_str", "10")
+		left, fed := tab.p.OK("new_str", "10"), tab.p.OK("new_str", "10")
 		for range 4 {
 			time.Sleep(4 * time.Minute)
-			tab.p.ok("str_upd", fed+" x")
+			tab.p.OK("str_upd", fed+" x")
 		}
-		tab.p.refused("str_upd", left+" x", "unknown string id")
+		tab.p.Refused("str_upd", left+" x", "unknown string id")
 		tab.strings.mu.Lock()
 		defer tab.strings.mu.Unlock()
 		if tab.strings.announced != 10 || len(tab.strings.open) != 1 {
@@ -101,12 +101,12 @@ func TestSendString(t *testing.T) {
 		tab := newTable(t, Config{}).run()
 		text := bytes.Repeat([]byte("0123456789"), size/10+1)[:size]
 		sent := begin(func() (string, error) { return tab.SendString(context.Background(), text) })
-		if f := tab.p.reply("new_str", "ok", "2233545809"); string(f.Payload) != fmt.Sprint(size) {
+		if f := tab.p.Reply("new_str", "ok", "2233545809"); string(f.Payload) != fmt.Sprint(size) {
 			t.Errorf("announced %q", f.Payload)
 		}
 		var got []byte
 		for len(got) < size {
-			f := tab.p.reply("str_upd", "ok", "String updated")
+			f := tab.p.Reply("str_upd", "ok", "String updated")
 			id, chunk, ok := bytes.Cut(f.Payload, []byte{' '})
 			if !ok || string(id) != "2233545809" {
 				t.Fatalf("chunk %.40q", f.Payload)
@@ -122,29 +122,29 @@ func TestSendString(t *testing.T) {
 // A Testudo peer gets the next chunks before it has answered the first.
 func TestSendString_SeveralChunksOnTheWay(t *testing.T) {
 	tab := newTable(t, Config{}).run()
-	tab.p.ok(introduce, `{"features": []}`)
+	tab.p.OK(introduce, `{"features": []}`)
 	text := bytes.Repeat([]byte("0123456789"), chunkBytes)[:6*chunkBytes]
 	sent := begin(func() (string, error) { return tab.SendString(context.Background(), text) })
-	tab.p.reply("new_str", "ok", "7")
+	tab.p.Reply("new_str", "ok", "7")
 	var got []byte
 	for len(got) < len(text) {
 		var counters []uint32
 		for range min(chunkWindow, (len(text)-len(got)+chunkBytes-3)/(chunkBytes-2)) {
-			f := tab.p.expect("str_upd")
+			f := tab.p.Expect("str_upd")
 			_, chunk, _ := bytes.Cut(f.Payload, []byte{' '})
 			got = append(got, chunk...)
 			counters = append(counters, f.Counter)
 		}
 		for _, c := range counters {
-			tab.p.send(c, "ok", "String updated")
+			tab.p.Send(c, "ok", "String updated")
 		}
 	}
 	if o := <-sent; o.err != nil || o.value != "7" || !bytes.Equal(got, text) {
 		t.Errorf("id %q, %v, arrived %d", o.value, o.err, len(got))
 	}
 	sent = begin(func() (string, error) { return tab.SendString(context.Background(), text) })
-	tab.p.reply("new_str", "ok", "8")
-	tab.p.reply("str_upd", "err", "no room")
+	tab.p.Reply("new_str", "ok", "8")
+	tab.p.Reply("str_upd", "err", "no room")
 	var remote *RemoteError
 	if o := <-sent; !errors.As(o.err, &remote) {
 		t.Errorf("%v, want the refusal", o.err)
@@ -159,8 +159,8 @@ func TestSendString_SeveralChunksOnTheWay(t *testing.T) {
 // Two of our own understand one another.
 func TestSendString_ToASession(t *testing.T) {
 	tab := newTable(t, Config{}).run()
-	id := tab.p.ok("new_str", "4")
-	tab.p.ok("str_upd", id+" text")
+	id := tab.p.OK("new_str", "4")
+	tab.p.OK("str_upd", id+" text")
 	if got, err := tab.TakeString(id); string(got) != "text" {
 		t.Error(err)
 	}
@@ -171,8 +171,8 @@ func TestSendString_Failures(t *testing.T) {
 		inBubble(t, func(t *testing.T) {
 			tab := newTable(t, Config{}).run()
 			sent := begin(func() (string, error) { return tab.SendString(context.Background(), make([]byte, 233)) })
-			tab.p.expect("new_str")
-			if f := tab.p.reply("err_str", "ok", "None"); string(f.Payload) != "233" {
+			tab.p.Expect("new_str")
+			if f := tab.p.Reply("err_str", "ok", "None"); string(f.Payload) != "233" {
 				t.Errorf("err_str %q", f.Payload)
 			}
 			if o := <-sent; !isTimeout(o.err) {
@@ -184,18 +184,18 @@ func TestSendString_Failures(t *testing.T) {
 		inBubble(t, func(t *testing.T) {
 			tab := newTable(t, Config{}).run()
 			sent := begin(func() (string, error) { return tab.SendString(context.Background(), make([]byte, 233)) })
-			tab.p.reply("new_str", "err", "no room")
+			tab.p.Reply("new_str", "err", "no room")
 			var remote *RemoteError
 			if o := <-sent; !errors.As(o.err, &remote) {
 				t.Errorf("%v, want the refusal", o.err)
 			}
-			tab.p.quiet(time.Minute)
+			tab.p.Quiet(time.Minute)
 		})
 	})
 	for _, id := range []string{"", "x", "12 34", strings.Repeat("9", 6<<20)} {
 		tab := newTable(t, Config{}).run()
 		sent := begin(func() (string, error) { return tab.SendString(context.Background(), make([]byte, 233)) })
-		tab.p.reply("new_str", "ok", id)
+		tab.p.Reply("new_str", "ok", id)
 		if o := <-sent; !errors.Is(o.err, ErrUnknownString) {
 			t.Errorf("id %.40q: %v, want %v", id, o.err, ErrUnknownString)
 		}

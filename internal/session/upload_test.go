@@ -20,16 +20,16 @@ func digest(text string) string {
 
 func TestUpload_WholeFile(t *testing.T) {
 	tab := newTable(t, Config{}).run()
-	if got := tab.p.ok("new_file", upload); got != "Ready to receive new file" {
+	if got := tab.p.OK("new_file", upload); got != "Ready to receive new file" {
 		t.Errorf("new_file: %q", got)
 	}
 	for _, chunk := range []string{"PK", "", " with spaces\x00 "} {
-		if got := tab.p.ok("file_upd", upload+" "+chunk); got != "File updated" {
+		if got := tab.p.OK("file_upd", upload+" "+chunk); got != "File updated" {
 			t.Errorf("file_upd: %q", got)
 		}
 	}
 	text := "PK with spaces\x00 "
-	if got := tab.p.ok("file_end", upload+" "+digest(text)); got != "File received correctly" {
+	if got := tab.p.OK("file_end", upload+" "+digest(text)); got != "File received correctly" {
 		t.Errorf("file_end: %q", got)
 	}
 	u, err := tab.uploads.take(upload[1:]) // as X_e names it
@@ -50,7 +50,7 @@ func TestUpload_WholeFile(t *testing.T) {
 
 func TestUpload_Directory(t *testing.T) {
 	tab := newTable(t, Config{}).run()
-	tab.p.ok("echo", "")
+	tab.p.OK("echo", "")
 	info, err := os.Stat(filepath.Join(tab.home, "queue/cluster/w1"))
 	if err != nil || info.Mode() != os.ModeDir|0o770 {
 		t.Errorf("%v, %v", info.Mode(), err)
@@ -59,8 +59,8 @@ func TestUpload_Directory(t *testing.T) {
 
 func TestUpload_Refused(t *testing.T) {
 	tab := newTable(t, Config{}).run()
-	tab.p.ok("new_file", upload)
-	tab.p.ok("file_upd", upload+" whole")
+	tab.p.OK("new_file", upload)
+	tab.p.OK("file_upd", upload+" whole")
 	for _, c := range []struct{ command, payload, want string }{
 		{"new_file", upload, "file exists"},
 		{"file_upd", upload, "expected"},
@@ -71,7 +71,7 @@ func TestUpload_Refused(t *testing.T) {
 		{"file_end", upload + " " + strings.Repeat("0", 64), "File wasn't correctly received. Checksums aren't equal."},
 		{"file_upd", upload + " x", ErrUnknownUpload.Error()}, // the wrong digest removed it
 	} {
-		tab.p.refused(c.command, c.payload, c.want)
+		tab.p.Refused(c.command, c.payload, c.want)
 	}
 	if left := tab.files(); len(left) != 0 {
 		t.Errorf("left on disk: %v", left)
@@ -80,14 +80,14 @@ func TestUpload_Refused(t *testing.T) {
 
 func TestUpload_Empty(t *testing.T) {
 	tab := newTable(t, Config{}).run()
-	tab.p.ok("new_file", upload)
-	tab.p.ok("file_end", upload+" "+digest(""))
-	tab.p.refused("file_upd", upload+" more", "finished")
+	tab.p.OK("new_file", upload)
+	tab.p.OK("file_end", upload+" "+digest(""))
+	tab.p.Refused("file_upd", upload+" more", "finished")
 }
 
 func TestUpload_TakenBeforeItsEnd(t *testing.T) {
 	tab := newTable(t, Config{}).run()
-	tab.p.ok("new_file", upload)
+	tab.p.OK("new_file", upload)
 	if _, err := tab.uploads.take(upload); !errors.Is(err, ErrIncomplete) {
 		t.Errorf("%v, want %v", err, ErrIncomplete)
 	}
@@ -97,13 +97,13 @@ func TestUpload_Expires(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		tab := newTable(t, Config{Limits: Limits{UploadAge: 10 * time.Minute}}).run()
 		fed := "/queue/cluster/w1/fed.zip"
-		tab.p.ok("new_file", upload)
-		tab.p.ok("new_file", fed)
+		tab.p.OK("new_file", upload)
+		tab.p.OK("new_file", fed)
 		for range 4 {
 			time.Sleep(4 * time.Minute)
-			tab.p.ok("file_upd", fed+" x")
+			tab.p.OK("file_upd", fed+" x")
 		}
-		tab.p.refused("file_upd", upload+" x", ErrUnknownUpload.Error())
+		tab.p.Refused("file_upd", upload+" x", ErrUnknownUpload.Error())
 		if left := tab.files(); len(left) != 1 || left[0] != fed[1:] {
 			t.Errorf("on disk: %v", left)
 		}
@@ -113,11 +113,11 @@ func TestUpload_Expires(t *testing.T) {
 // Nothing survives its session.
 func TestUpload_EndsWithTheSession(t *testing.T) {
 	tab := newTable(t, Config{}).run()
-	tab.p.ok("new_file", upload)
-	tab.p.ok("file_upd", upload+" x")
-	tab.p.ok("new_file", upload+"2")
-	tab.p.ok("file_end", upload+"2 "+digest(""))
-	tab.p.close()
+	tab.p.OK("new_file", upload)
+	tab.p.OK("file_upd", upload+" x")
+	tab.p.OK("new_file", upload+"2")
+	tab.p.OK("file_end", upload+"2 "+digest(""))
+	tab.p.Close()
 	_ = tab.end()
 	if left := tab.files(); len(left) != 0 {
 		t.Errorf("left on disk: %v", left)
@@ -132,16 +132,16 @@ func TestUpload_WithoutAHome(t *testing.T) {
 	tab := newTable(t, Config{})
 	tab.uploads.home = nil
 	tab.run()
-	tab.p.refused("new_file", upload, ErrClosed.Error())
+	tab.p.Refused("new_file", upload, ErrClosed.Error())
 }
 
 // A full disk is the peer's to know and ours to survive.
 func TestUpload_DirectoryGone(t *testing.T) {
 	tab := newTable(t, Config{}).run()
-	tab.p.ok("echo", "")
+	tab.p.OK("echo", "")
 	if err := os.RemoveAll(filepath.Join(tab.home, "queue")); err != nil {
 		t.Fatal(err)
 	}
-	tab.p.refused("new_file", upload, "no such file")
-	tab.p.ok("echo", "still there")
+	tab.p.Refused("new_file", upload, "no such file")
+	tab.p.OK("echo", "still there")
 }

@@ -72,14 +72,14 @@ func TestSend_ControlOvertakes(t *testing.T) {
 		alive := begin(func() ([]byte, error) { return tab.RequestControl(t.Context(), "echo-m", []byte("keepalive")) })
 		synctest.Wait()
 		for before := 0; ; before++ {
-			f := tab.p.next()
+			f := tab.p.Next()
 			if f.Command == "bulk" {
 				continue
 			}
 			if f.Command != "echo-m" || before > 1 {
 				t.Errorf("%s after %d bulk frames", f.Command, before)
 			}
-			tab.p.send(f.Counter, "ok-c", "keepalive")
+			tab.p.Send(f.Counter, "ok-c", "keepalive")
 			break
 		}
 		if o := <-alive; o.err != nil {
@@ -92,7 +92,7 @@ func TestSend_ControlOvertakes(t *testing.T) {
 func TestSend_LargerThanTheBudget(t *testing.T) {
 	tab := newTable(t, Config{Limits: Limits{QueueBytes: 1000}}).run()
 	got := ask(tab, "x", strings.Repeat("y", 100000))
-	if f := tab.p.reply("x", "ok", "z"); len(f.Payload) != 100000 {
+	if f := tab.p.Reply("x", "ok", "z"); len(f.Payload) != 100000 {
 		t.Errorf("%d bytes", len(f.Payload))
 	}
 	if o := <-got; o.err != nil {
@@ -128,9 +128,9 @@ func TestSend_RoomWhenTheCallerGivesUp(t *testing.T) {
 		if _, err := tab.Request(ctx, "x", make([]byte, 1<<20)); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("%v", err)
 		}
-		tab.p.reply("x", "ok", "")
+		tab.p.Reply("x", "ok", "")
 		got := ask(tab, "x", string(make([]byte, 1000)))
-		tab.p.reply("x", "ok", "")
+		tab.p.Reply("x", "ok", "")
 		if o := <-got; o.err != nil {
 			t.Error(o.err)
 		}
@@ -157,8 +157,8 @@ func TestInbox_IsBounded(t *testing.T) {
 			go func() {
 				defer close(sent)
 				for i := range c.sent {
-					b := tab.p.frame(i, "slow", string(bytes.Repeat([]byte{'x'}, c.size)))
-					if _, err := tab.p.conn.Write(b); err != nil {
+					b := tab.p.Frame(i, "slow", string(bytes.Repeat([]byte{'x'}, c.size)))
+					if _, err := tab.p.Conn.Write(b); err != nil {
 						return
 					}
 				}
@@ -169,7 +169,7 @@ func TestInbox_IsBounded(t *testing.T) {
 			}
 			close(release)
 			for i := range c.sent {
-				if f := tab.p.next(); f.Counter != i {
+				if f := tab.p.Next(); f.Counter != i {
 					t.Fatalf("%s: answer %d is that of %d", name, i, f.Counter)
 				}
 			}
@@ -184,7 +184,7 @@ func TestAnswer_LargeEchoKeepsToTheBudget(t *testing.T) {
 		tab := newTable(t, Config{Limits: Limits{QueueBytes: 1 << 20}}).run()
 		go func() {
 			for i := range uint32(100) {
-				if _, err := tab.p.conn.Write(tab.p.frame(i, "echo", string(make([]byte, memnet.BufferSize)))); err != nil {
+				if _, err := tab.p.Conn.Write(tab.p.Frame(i, "echo", string(make([]byte, memnet.BufferSize)))); err != nil {
 					return
 				}
 			}
