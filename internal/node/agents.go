@@ -42,6 +42,7 @@ type agents struct {
 	hints     *filetree.Tree   // watches the files that the database follows; nil when external
 	client    *wdb.Client      // nil when embedded
 	listener  *unixsock.Listener
+	follower  *reconcile.Reconciler // nil when external
 
 	reports   *agentinfo.Master   // of a master
 	groupsOut *agentgroups.Master // of a master
@@ -90,7 +91,8 @@ func (n *Node) addAgents(ctx context.Context, o Options) (database, error) {
 	n.group.Add("agent database", store.Run)
 	n.group.Add("agent database socket", func(ctx context.Context) error { return socket.Serve(ctx, listener) })
 	n.group.Add("agent database backups", store.RunBackups)
-	n.group.Add("agents and groups follow files", n.reconciler().Run)
+	n.agents.follower = n.reconciler()
+	n.group.Add("agents and groups follow files", n.agents.follower.Run)
 	n.group.Add("agents by state", n.newCensus().Run)
 	if n.cfg.Cluster.Role != config.Worker && n.cfg.Shared.Merge {
 		n.group.Add("groups' files", n.groupBuilder(o).Run)
@@ -104,7 +106,7 @@ func (n *Node) openDatabase(ctx context.Context) (err error) {
 		Path: filepath.Join(cfg.Home, databaseFile), Master: cfg.Cluster.Role != config.Worker,
 		AllowWrites: cfg.Testudo.AgentDB.SQLWrites, QueryTime: cfg.Testudo.AgentDB.QueryTime,
 		Backups: agentdb.BackupOptions{Off: !cfg.Backup.Enabled, Interval: cfg.Backup.Interval, MaxFiles: cfg.Backup.MaxFiles},
-		Log:     n.log, Metrics: n.metrics,
+		Log:     n.log, Metrics: n.metrics, Health: n.board,
 	})
 	if errors.Is(err, agentdb.ErrInUse) {
 		return err // it says what to do
@@ -200,6 +202,9 @@ func (n *Node) workerOfAgents(db database) []cluster.Exchange {
 		}, db),
 	}
 }
+
+// ready says whether the database has been brought in step with the files.
+func (a *agents) ready() bool { return a.follower == nil || a.follower.Ready() }
 
 // close gives back what addAgents opened.
 func (a *agents) close() error {

@@ -160,7 +160,7 @@ func (n *Node) addMaster(ctx context.Context, key *wire.Key, db database) (err e
 	if err != nil {
 		return fmt.Errorf("Could not start master: %w", err) //nolint:staticcheck // a line that people search (docs/logs.md)
 	}
-	n.ready = files.Ready
+	n.ready = func() bool { return files.Ready() && n.agents.ready() } // in this order: groups come as files
 	n.status = func() any { return statusOfMaster(n, master, files) }
 	n.group.Add("integrity", files.Run)
 	n.group.Add("cluster", func(ctx context.Context) error { return master.Serve(ctx, listener) })
@@ -180,7 +180,7 @@ func (n *Node) addWorker(key *wire.Key, db database) {
 		KeepAlive: own.KeepAlive, MaxFailed: own.MaxFailedKeepAlives, Retry: own.ConnectionRetry,
 		Log: n.log, Metrics: n.metrics,
 	}, append(n.workerOfAgents(db), files)...)
-	n.ready = files.Ready
+	n.ready = func() bool { return files.Ready() && n.agents.ready() } // in this order: groups come as files
 	n.status = func() any { return statusOfWorker(n, worker, files) }
 	n.group.Add("integrity", files.Run)
 	n.group.Add("cluster", worker.Run)

@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"log/slog"
 	"net"
@@ -125,5 +126,42 @@ func TestStatus_Agents(t *testing.T) {
 			t.Fatalf("%+v", s)
 		}
 		<-tick.C
+	}
+}
+
+// Who finds a node ready finds the groups of its directories in the database.
+func TestReady_GroupsOfAFirstStart(t *testing.T) {
+	ln, port := taken(t)
+	ln.Close()
+	master, worker := homeOf(t, "m", config.Master, port), homeOf(t, "w1", config.Worker, port)
+	for i := range 100 {
+		dir := filepath.Join(master.Home, "etc/shared", fmt.Sprintf("group-%02d", i))
+		if err := os.Mkdir(dir, 0o770); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, "agent.conf"), []byte("<agent_config/>\n"), 0o660); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, c := range []*config.Config{master, worker} {
+		n := run(t, c)
+		awaitReady(t, n)
+		if names, err := n.agents.store.GroupNames(t.Context()); err != nil || len(names) != 101 {
+			t.Errorf("%s is ready with %d groups, %v", c.Cluster.NodeName, len(names), err)
+		}
+	}
+}
+
+func awaitReady(t *testing.T, n *Node) {
+	t.Helper()
+	soon := time.After(time.Minute)
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for !n.ready() {
+		select {
+		case <-soon:
+			t.Fatal("the node does not become ready")
+		case <-tick.C:
+		}
 	}
 }

@@ -199,3 +199,27 @@ func FuzzOSRelease(f *testing.F) {
 		}
 	})
 }
+
+// A node is ready when the groups of its first start have their rows, not before.
+func TestReady_WaitsForTheRowsOfGroups(t *testing.T) {
+	w := newWorld(t, false)
+	if w.Ready() {
+		t.Error("ready before anything was compared")
+	}
+	w.db.down = true
+	if _, err := w.Round(t.Context()); err == nil || w.Ready() {
+		t.Errorf("ready, or no error (%v), while the database is away", err)
+	}
+	w.db.down = false
+	w.mkdir("web") // by integrity, after the comparison
+	if w.Ready() {
+		t.Error("ready without the row of a group")
+	}
+	if w.round(); !w.Ready() || w.groups() != "[default web]" {
+		t.Errorf("not ready with groups %s", w.groups())
+	}
+	w.mkdir("later")
+	if !w.Ready() {
+		t.Error("a group that comes later makes a node unready")
+	}
+}

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"testudo/internal/agent"
@@ -93,6 +94,9 @@ type Reconciler struct {
 	missing    amiss      // agents without row
 	extra      amiss      // agents without key
 	groupsHeld stability  // of the directories of groups
+	groupsDone bool       // the last comparison of groups met no error
+
+	ready atomic.Bool // what Ready says from now on
 
 	failing, badLines, holding, holdingGroups logging.Recurring
 }
@@ -187,6 +191,23 @@ type Result struct {
 	GroupsAdded, GroupsRemoved                int
 }
 
+// Ready says whether the rows of the groups have been those of the directories
+// once since the start, and agents have been compared with client.keys. A worker's
+// directories come from its master: ask when that has happened.
+func (r *Reconciler) Ready() bool {
+	if r.ready.Load() {
+		return true
+	}
+	if !r.mu.TryLock() {
+		return false // a comparison is under way
+	}
+	defer r.mu.Unlock()
+	if r.started && r.groupsDone && !r.directoriesChanged() {
+		r.ready.Store(true)
+	}
+	return r.ready.Load()
+}
+
 // Round compares once and does what is missing. The parts do not depend on each
 // other; the error joins theirs.
 func (r *Reconciler) Round(ctx context.Context) (Result, error) { return r.round(ctx, false) }
@@ -200,7 +221,9 @@ func (r *Reconciler) round(ctx context.Context, hinted bool) (Result, error) {
 	var result Result
 	err := r.updateSelf(ctx)
 	if !hinted || r.directoriesChanged() {
-		err = errors.Join(err, r.reconcileGroups(ctx, &result))
+		groupsErr := r.reconcileGroups(ctx, &result)
+		r.groupsDone = groupsErr == nil
+		err = errors.Join(err, groupsErr)
 	}
 	if !hinted || r.keysChanged() {
 		err = errors.Join(err, r.reconcileAgents(ctx, &result))
