@@ -29,22 +29,25 @@ func (e *Error) JSON() []byte {
 // MarshalJSON makes an *Error inside another document look as on the wire.
 func (e *Error) MarshalJSON() ([]byte, error) { return e.JSON(), nil }
 
+// Bare is what stands below the key of the envelope in JSON: class and object.
+// Lists of failed items hold errors in this form.
+func (e *Error) Bare() []byte {
+	return appendJSON(nil, e.bare(), 0)
+}
+
 func (e *Error) wire() object {
-	class := e.Class
-	if !class.Known() {
-		class = e.Code.Class()
-	}
-	title := e.Title
-	if title == "" {
-		title = class.Title()
-	}
+	return object{{"__wazuh_exception__", e.bare()}}
+}
+
+func (e *Error) bare() object {
 	nodes := e.NodeErrors
 	if nodes == nil {
 		nodes = map[string]any{}
 	}
+	class := e.class()
 	fields := object{
 		{"type", "about:blank"},
-		{"title", title},
+		{"title", e.Heading()},
 		{"code", int(e.Code)},
 		{"extra_message", e.Extra},
 		{"extra_remediation", e.Remedy},
@@ -54,10 +57,7 @@ func (e *Error) wire() object {
 	if class.hasIDs() {
 		fields = append(fields, member{"ids", e.IDs})
 	}
-	return object{{"__wazuh_exception__", object{
-		{"__class__", string(class)},
-		{"__object__", fields},
-	}}}
+	return object{{"__class__", string(class)}, {"__object__", fields}}
 }
 
 // appendJSON writes v in the byte form of the reference. Maps are written in
@@ -94,6 +94,10 @@ func appendJSON(dst []byte, v any, depth int) []byte {
 		return appendList(dst, v, depth)
 	case []string:
 		return appendList(dst, v, depth)
+	case []ID:
+		return appendList(dst, v, depth)
+	case ID:
+		return v.append(dst)
 	}
 	if text, err := json.Marshal(v); err == nil {
 		return append(dst, text...)
@@ -133,6 +137,9 @@ func appendList[T any](dst []byte, list []T, depth int) []byte {
 	}
 	return append(dst, ']')
 }
+
+// AppendText writes s to dst as a JSON string in the byte form of the reference.
+func AppendText(dst []byte, s string) []byte { return appendString(dst, s) }
 
 // appendString writes s as an ASCII JSON string: two-letter escapes where JSON
 // has them, \uXXXX (with surrogate pairs) for the rest.

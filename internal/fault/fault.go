@@ -17,7 +17,7 @@ type Error struct {
 	// Remedy is the remedy that travels with the error: nil or a string.
 	Remedy any
 	// IDs are the resources concerned; on the wire only for the classes of the API.
-	IDs []string
+	IDs []ID
 	// Title replaces the title of the class; empty in all errors made here. It
 	// keeps an error as it came when it is passed on.
 	Title string
@@ -86,6 +86,29 @@ func (e *Error) Message() string {
 	default:
 		return text + ": " + describe(extra)
 	}
+}
+
+// Heading is the title that the error travels with: its own, or that of its class.
+func (e *Error) Heading() string {
+	if e.Title != "" {
+		return e.Title
+	}
+	return e.class().Title()
+}
+
+// class is the class on the wire; one that does not exist gives way to that
+// of the code.
+func (e *Error) class() Class {
+	if e.Class.Known() {
+		return e.Class
+	}
+	return e.Code.Class()
+}
+
+// Identity is equal for errors that share one entry in a list of failed items:
+// those of the same title, number, extra texts and kind (docs/dapi.md §3).
+func (e *Error) Identity() string {
+	return string(appendJSON(nil, []any{e.Heading(), int(e.Code), e.CommandError, e.Extra, e.Remedy}, 0))
 }
 
 // Unwrap gives the cause, which may be nil.

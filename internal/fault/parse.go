@@ -56,13 +56,31 @@ func parseJSON(payload []byte) (e *Error, ok bool) {
 		return nil, false
 	}
 	outer, _ := doc["__wazuh_exception__"].(map[string]any)
+	return fromBare(outer, maxIDs)
+}
+
+// ParseBare reads the form of Bare: class and object. ok is false when data is
+// no such error or is nested too deep. The caller has bounded its size; of its
+// ids at most ids are kept.
+func ParseBare(data []byte, ids int) (e *Error, ok bool) {
+	if tooDeep(data) {
+		return nil, false
+	}
+	doc, ok := decode(data)
+	if !ok {
+		return nil, false
+	}
+	return fromBare(doc, ids)
+}
+
+func fromBare(outer map[string]any, ids int) (e *Error, ok bool) {
 	name, _ := outer["__class__"].(string)
 	fields, ok := outer["__object__"].(map[string]any)
 	class := Class(name)
 	if !ok || !class.Known() {
 		return nil, false
 	}
-	return fromFields(class, fields)
+	return fromFields(class, fields, ids)
 }
 
 // decode reads one JSON object with nothing behind it.
@@ -85,7 +103,7 @@ func toCode(v any) (code Code, ok bool) {
 
 // fromFields refuses when a field that we rely on has the wrong type. Keys
 // that we do not know are left alone: newer peers may send more.
-func fromFields(class Class, fields map[string]any) (e *Error, ok bool) {
+func fromFields(class Class, fields map[string]any, ids int) (e *Error, ok bool) {
 	code, ok := toCode(fields["code"])
 	if !ok {
 		return nil, false
@@ -104,20 +122,17 @@ func fromFields(class Class, fields map[string]any) (e *Error, ok bool) {
 		e.NodeErrors = nodes
 	}
 	if list, _ := fields["ids"].([]any); class.hasIDs() {
-		e.IDs = texts(list)
+		e.IDs = toIDs(list[:min(len(list), ids)])
 	}
 	return e, true
 }
 
-// texts keeps the strings and numbers of list, at most maxIDs of them.
-func texts(list []any) []string {
-	var out []string
-	for _, v := range list[:min(len(list), maxIDs)] {
-		switch v := v.(type) {
-		case string:
-			out = append(out, v)
-		case json.Number:
-			out = append(out, v.String())
+// toIDs keeps the texts and whole numbers of list.
+func toIDs(list []any) []ID {
+	var out []ID
+	for _, v := range list {
+		if id, ok := toID(v); ok {
+			out = append(out, id)
 		}
 	}
 	return out
