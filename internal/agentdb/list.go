@@ -186,6 +186,19 @@ func (s *Store) Counts(ctx context.Context) (Counts, error) {
 	return c, context.Cause(ctx)
 }
 
+// ActiveAgents counts the active agents that report to a node, without the
+// manager itself and without looking at the file.
+func (s *Store) ActiveAgents(node string) int {
+	s.roster.mu.RLock()
+	defer s.roster.mu.RUnlock()
+	number, known := s.roster.names.number(node)
+	counts := s.roster.counts[number]
+	if !known || counts == nil {
+		return 0
+	}
+	return counts[statusNumber(agent.Active)]
+}
+
 // ListJSON is the JSON object that a node's programs get for Agents:
 // {"total":N,"agents":[…]}.
 func ListJSON(list []Agent, total int) []byte {

@@ -101,13 +101,23 @@ func (m *Master) Offer(s *session.Session, mux *session.Mux) func(context.Contex
 // Status is how the two sendings to a connected worker stand: of changes, and
 // of everything.
 func (m *Master) Status(worker string) (changes, full Status, ok bool) {
-	for _, c := range m.connected() {
+	c := m.find(worker)
+	if c == nil {
+		return changes, full, false
+	}
+	changes, full = c.status()
+	return changes, full, true
+}
+
+func (m *Master) find(worker string) *sending {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for c := range m.workers {
 		if c.s.Name() == worker {
-			changes, full = c.status()
-			return changes, full, true
+			return c
 		}
 	}
-	return changes, full, false
+	return nil
 }
 
 // arrived makes a worker known. One that was away while a change was taken for

@@ -31,6 +31,7 @@ type Member struct {
 type member struct {
 	name      string
 	hello     session.Hello
+	address   string
 	session   *session.Session
 	connected time.Time
 	echoed    atomic.Int64  // unix nanoseconds of the last echo-c
@@ -48,7 +49,7 @@ type probe struct {
 }
 
 func newMember(h session.Hello, s *session.Session) *member {
-	return &member{name: h.Name, hello: h, session: s, connected: time.Now(), gone: make(chan struct{})}
+	return &member{name: h.Name, hello: h, address: hostOf(s.RemoteAddr()), session: s, connected: time.Now(), gone: make(chan struct{})}
 }
 
 func (w *member) keepAlive(_ context.Context, _ *session.Session, payload []byte) (session.Reply, error) {
@@ -149,7 +150,7 @@ func (r *registry) list() []Member {
 	for _, w := range all {
 		m := Member{
 			Name: w.name, Type: w.hello.Type, Version: w.hello.Version,
-			Address: hostOf(w.session.RemoteAddr()), Connected: w.connected,
+			Address: w.address, Connected: w.connected,
 			Testudo: w.session.PeerIsTestudo(),
 		}
 		if at := w.echoed.Load(); at != 0 {

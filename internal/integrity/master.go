@@ -57,6 +57,9 @@ type Master struct {
 	cfg   MasterConfig
 	local *local
 	pack  packer
+
+	mu      sync.Mutex
+	workers map[string]*checking // connected ones, by name
 }
 
 // NewMaster returns the master's end over its tree. Compressed files are kept
@@ -68,7 +71,7 @@ func NewMaster(cfg MasterConfig, tree Tree, spool *bundle.Spool) *Master {
 		enabled: cfg.HoldShrink, ratio: cfg.ShrinkRatio, home: cfg.Home, file: acceptedFile,
 		decided: cfg.Decision, tell: cfg.Held, log: log, health: cfg.Health, metrics: cfg.Metrics,
 	}
-	return &Master{cfg: cfg, local: l, pack: packer{tree: tree, spool: spool}}
+	return &Master{cfg: cfg, local: l, pack: packer{tree: tree, spool: spool}, workers: make(map[string]*checking)}
 }
 
 // Run keeps the knowledge of the master's own tree up to date until ctx ends.
@@ -97,6 +100,7 @@ type checking struct {
 	leftOut logging.Recurring // files too large or unreadable
 
 	mu     sync.Mutex
+	status Status
 	busy   time.Time // since when a check is under way; zero when none is
 	last   lastCheck
 	has    *manifest.Manifest // what the worker is in step with, nil when it is not
@@ -130,6 +134,7 @@ func (m *Master) Offer(s *session.Session, mux *session.Mux) func(context.Contex
 
 // run announces each change to a worker that understands it.
 func (c *checking) run(ctx context.Context) {
+	defer c.m.enter(c)()
 	defer c.left()
 	c.arrived()
 	defer c.m.local.subscribe(c.changed)()
@@ -210,6 +215,7 @@ func (c *checking) check(ctx context.Context, d *session.Delivery) {
 		c.checkFailed(ctx, log, fmt.Errorf("compare metadata: %w", err))
 		return
 	}
+	c.checked(began)
 	c.failing.Recovered(log, "Checks of this worker work again.")
 	verdict := "Sync not required."
 	if !diff.Empty() {
@@ -275,6 +281,7 @@ func (c *checking) digest(_ context.Context, _ *session.Session, payload []byte)
 	if err != nil {
 		return session.Reply{}, fmt.Errorf("digest: %w", err)
 	}
+	began := time.Now()
 	g := c.m.local.now()
 	c.mu.Lock()
 	free := c.freeLocked()
@@ -285,6 +292,7 @@ func (c *checking) digest(_ context.Context, _ *session.Session, payload []byte)
 	case g.manifest.Sum() != sum:
 		return session.OK(answerDiffers), nil
 	}
+	c.checked(began)
 	log := c.s.Log().With(logging.Task(taskCheck))
 	log.Info("Starting.")
 	log.Info(fmt.Sprintf("Finished in %.3fs. Received metadata of %d files. Sync not required.", 0.0, g.manifest.Len()))
@@ -314,6 +322,7 @@ func (c *checking) sync(ctx context.Context, g *generation, diff manifest.Differ
 	}
 	defer p.release()
 	known := len(p.left)
+	c.syncing(diff)
 	c.outOfStep(g, diff, maps.Clone(p.left))
 	log.Debug(fmt.Sprintf("Compressing files and 'files_metadata.json' of %d files.", diff.Len()-known))
 	sent, err := c.send(ctx, p)
@@ -330,6 +339,8 @@ func (c *checking) sync(ctx context.Context, g *generation, diff manifest.Differ
 	if err != nil {
 		c.refused(err, p)
 		c.syncFailed(ctx, log, err)
+	} else {
+		c.synced(began)
 	}
 	log.Info(fmt.Sprintf("Finished in %.3fs.", time.Since(began).Seconds()))
 }

@@ -1,0 +1,86 @@
+package nodeinfo
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sync/atomic"
+
+	"testudo/internal/fault"
+	"testudo/internal/session"
+)
+
+// Worker is the worker's end: it asks the master.
+type Worker struct {
+	hashes hashes
+	master atomic.Pointer[session.Session] // nil when not connected
+}
+
+// NewWorker returns the worker's end.
+func NewWorker(cfg WorkerConfig) *Worker { return &Worker{hashes: hashes{cfg.Tree, cfg.Items}} }
+
+// Offer implements cluster.Exchange.
+func (w *Worker) Offer(s *session.Session, _ *session.Mux) func(context.Context) {
+	return func(ctx context.Context) {
+		w.master.Store(s)
+		<-ctx.Done()
+		w.master.CompareAndSwap(s, nil)
+	}
+}
+
+// ask gives the master's answer; its error, or that there is no master, is a
+// *fault.Error.
+func (w *Worker) ask(ctx context.Context, command string, argument []byte) ([]byte, error) {
+	s := w.master.Load()
+	if s == nil {
+		return nil, fault.New(fault.NotConnected, nil)
+	}
+	answer, err := s.Request(ctx, command, argument)
+	if errors.Is(err, session.ErrClosed) {
+		return nil, fault.Wrap(fault.NotConnected, nil, err)
+	}
+	if err != nil {
+		return nil, fault.From(err)
+	}
+	return answer, nil
+}
+
+// GetNodes gives the master's answer to get_nodes. The error is a *fault.Error.
+func (w *Worker) GetNodes(ctx context.Context, filter []byte) ([]byte, error) {
+	return w.ask(ctx, cmdNodes, filter)
+}
+
+// GetHealth gives the master's answer to get_health. The error is a *fault.Error.
+func (w *Worker) GetHealth(ctx context.Context, filter []byte) ([]byte, error) {
+	return w.ask(ctx, cmdHealth, filter)
+}
+
+// GetHash answers get_hash of this node.
+func (w *Worker) GetHash(ctx context.Context) ([]byte, error) { return w.hashes.answer(ctx) }
+
+// Nodes is Master.Nodes, asked of the master.
+func (w *Worker) Nodes(ctx context.Context, f NodeFilter) ([]Node, int, error) {
+	argument, err := f.JSON()
+	if err != nil {
+		return nil, 0, err
+	}
+	answer, err := w.GetNodes(ctx, argument)
+	if err != nil {
+		return nil, 0, err
+	}
+	return ParseNodes(answer)
+}
+
+// HealthOf is Master.HealthOf, asked of the master.
+func (w *Worker) HealthOf(ctx context.Context, names []string) (Health, error) {
+	argument, err := json.Marshal(names)
+	if err != nil {
+		return Health{}, fmt.Errorf("names of nodes: %w", err)
+	}
+	answer, err := w.GetHealth(ctx, argument)
+	if err != nil {
+		return Health{}, err
+	}
+	return ParseHealth(answer)
+}
