@@ -170,35 +170,60 @@ func (t *tx) setFast(id agent.ID, r *infoRow) error {
 	return t.takeOver(id, r)
 }
 
-const setAllQuery = "UPDATE agent SET os_name = ?3, os_version = ?4, os_major = ?5, os_minor = ?6, os_codename = ?7," +
+const setAllColumns = "UPDATE agent SET os_name = ?3, os_version = ?4, os_major = ?5, os_minor = ?6, os_codename = ?7," +
 	" os_build = ?8, os_platform = ?9, os_uname = ?10, os_arch = ?11, version = ?12, config_sum = ?13, merged_sum = ?14," +
-	" manager_host = ?15, node_name = ?16, group_config_status = ?17, last_keepalive = ?18, connection_status = ?19," +
+	" manager_host = ?15, node_name = ?16, group_config_status = ?17, last_keepalive = ?18," +
 	" disconnection_time = ?20, status_code = ?21, sync_status = 'synced'"
 
-// setAll writes a whole row. The name and the address, which are indexed, are
-// written only when they are new.
-func (t *tx) setAll(ours *record, r *infoRow) error {
-	name, ip := &r.columns[colName], &r.columns[colIP]
-	newName := name.kind != text || name.text != ours.name
-	newIP := ip.kind == number || (ip.kind == text) != ours.hasIP || ip.text != ours.ip
-	query := setAllQuery + " WHERE id = ?22"
-	switch {
-	case newName && newIP:
-		query = setAllQuery + ", name = ?1, ip = ?2 WHERE id = ?22"
-	case newName:
-		query = setAllQuery + ", name = ?1 WHERE id = ?22"
-	case newIP:
-		query = setAllQuery + ", ip = ?2 WHERE id = ?22"
+// rarelyNew are the columns that are written only when they are new, as the index
+// in columns: name and address have an index of the table's, and its check of the
+// status costs as much as all other columns.
+func rarelyNew() [3]int { return [...]int{colName, colIP, colConnectionStatus} }
+
+// isNew reports whether one of these is new.
+func (r *infoRow) isNew(col int, ours *record) bool {
+	v := &r.columns[col]
+	switch col {
+	case colName:
+		return v.kind != text || v.text != ours.name
+	case colIP:
+		return v.kind == number || (v.kind == text) != ours.hasIP || v.text != ours.ip
+	default:
+		return v.kind != text || v.text != string(ours.status)
 	}
-	st, err := t.c.Prepare(query)
+}
+
+// setAllQuery is the statement for a whole row. Bit i of which says that
+// rarelyNew()[i] is written.
+func setAllQuery(which int) string {
+	query := setAllColumns
+	for i, assignment := range [...]string{", name = ?1", ", ip = ?2", ", connection_status = ?19"} {
+		if which&(1<<i) != 0 {
+			query += assignment
+		}
+	}
+	return query + " WHERE id = ?22"
+}
+
+// setAll writes a whole row.
+func (t *tx) setAll(ours *record, r *infoRow) error {
+	which, same := 0, [allColumns]bool{}
+	for i, col := range rarelyNew() {
+		if same[col] = !r.isNew(col, ours); !same[col] {
+			which |= 1 << i
+		}
+	}
+	if t.setAllQueries[which] == "" {
+		t.setAllQueries[which] = setAllQuery(which)
+	}
+	st, err := t.c.Prepare(t.setAllQueries[which])
 	if err != nil {
 		return asQuery(err)
 	}
 	for i := range r.columns {
-		if i == colName && !newName || i == colIP && !newIP {
-			continue
+		if !same[i] {
+			bind(st, i+1, &r.columns[i])
 		}
-		bind(st, i+1, &r.columns[i])
 	}
 	st.BindInt64(22, int64(ours.id))
 	return step(st)

@@ -16,13 +16,14 @@ type tx struct {
 	c    *sqlitedb.Conn
 	time int64 // seconds since 1970, one for the whole transaction
 
-	changed map[agent.ID]int // index in records; -1 is an agent that was removed
-	records []record
-	lazy    [lazyKinds][]lazyWrite // see touch
-	queries map[lazyKey]string
-	follows map[agent.ID]bool // see foresee
-	groups  bool              // what makes up the global hash has changed
-	reload  bool              // anything may have changed
+	changed       map[agent.ID]int // index in records; -1 is an agent that was removed
+	records       []record
+	lazy          [lazyKinds][]lazyWrite // see touch
+	queries       map[lazyKey]string
+	setAllQueries [8]string         // see setAllQuery
+	follows       map[agent.ID]bool // see foresee
+	groups        bool              // what makes up the global hash has changed
+	reload        bool              // anything may have changed
 }
 
 func newTx(s *Store) *tx {
