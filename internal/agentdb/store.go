@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"testudo/internal/agent"
+	"testudo/internal/health"
 	"testudo/internal/metrics"
 	"testudo/internal/sqlitedb"
 )
@@ -58,6 +59,9 @@ type Options struct {
 
 	// Metrics counts; nil for none.
 	Metrics *metrics.Set
+
+	// Health gets that the file cannot be written; nil for nobody.
+	Health *health.Board
 }
 
 // Store is an open agent database. Its methods may be called by many goroutines
@@ -87,6 +91,7 @@ type Store struct {
 	tx       *tx
 	foreseen foreseen
 	cursor   agent.ID // of SyncInfo
+	trouble  trouble
 }
 
 // Open opens the database, and makes it when there is none. A file of a 4.7.5
@@ -106,7 +111,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		ops: make(chan *op, queueLength), ended: make(chan struct{}), closing: make(chan struct{}),
 		roster: newRoster(), foreseen: make(foreseen), infoHint: newHint(), groupsHint: newHint(),
 	}
-	s.tx = newTx(s)
+	s.tx, s.trouble.calm = newTx(s), calmAfter
 	s.close = sync.OnceValue(s.shutDown)
 	release, err := claim(ctx, o.Path)
 	if err != nil {

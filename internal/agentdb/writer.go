@@ -133,8 +133,10 @@ func (s *Store) Run(ctx context.Context) error {
 	var batch []*op
 	var late lateMarks
 	defer late.stop()
+	defer s.trouble.stop()
 	for {
 		batch = batch[:0]
+		var probe *op
 		select {
 		case <-ctx.Done():
 			s.refuse()
@@ -146,10 +148,16 @@ func (s *Store) Run(ctx context.Context) error {
 			batch = append(batch, o)
 		case <-late.due:
 			batch = append(batch, s.someMarks(&late))
+		case <-s.trouble.due:
+			probe = s.probe()
+			batch = append(batch, probe)
 		}
 		batch = s.gather(batch)
 		for rest := batch; len(rest) > 0; {
 			rest = s.commit(ctx, rest)
+		}
+		if probe != nil {
+			s.afterProbe(probe)
 		}
 		clear(batch)
 		late.arm(s.roster.lagging.Load() > 0)
@@ -201,6 +209,7 @@ func (s *Store) commit(ctx context.Context, batch []*op) (rest []*op) {
 		return err
 	})
 	t.c = nil
+	s.noticeTrouble(batch[:ran], err)
 	var broke *panicError
 	switch {
 	case errors.As(err, &broke):

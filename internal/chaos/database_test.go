@@ -71,6 +71,7 @@ func shown(text *string) string {
 // and writes what they report.
 type reporter struct {
 	*rand.Rand
+	onWorker bool  // where groups are the master's to set
 	fresh    []int // agents to be enrolled first
 	agents   []int
 	answered map[int]written // what was answered "ok"
@@ -100,7 +101,7 @@ func (r *reporter) next() (id int, command string, after written) {
 	id = r.agents[r.IntN(len(r.agents))]
 	after = r.answered[id]
 	status := []string{"active", "pending", "disconnected"}[r.writes%3]
-	switch r.IntN(3) {
+	switch r.IntN(3 - count(r.onWorker)) {
 	case 0:
 		after.Status, after.Alive = &status, now
 		command = fmt.Sprintf(`global update-keepalive {"id":%d,"connection_status":%q,"sync_status":"syncreq"}`, id, status)

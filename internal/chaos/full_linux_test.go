@@ -35,24 +35,29 @@ func grow(t *testing.T, dir string, kib int) {
 	}
 }
 
-// mounted makes a cluster whose worker has only so much space for one of its
-// directories ("." for all of it).
-func mounted(t *testing.T, sub string, kib int) (f *fleet.Fleet, dir string) {
+// mounted makes a cluster of a master and a worker, one of which has only so
+// much space for one of its directories ("." for all of it).
+func mounted(t *testing.T, name, sub string, kib int) (f *fleet.Fleet, n *fleet.Node, dir string) {
 	t.Helper()
 	top := t.TempDir()
 	if sub == "." {
-		dir = filepath.Join(top, "worker1")
+		dir = filepath.Join(top, name)
 		if err := os.Mkdir(dir, 0o770); err != nil {
 			t.Fatal(err)
 		}
 		small(t, dir, kib)
 	}
 	f = cluster(t, fleet.Options{Workers: 1, Dir: top, Keep: true})
+	for _, n = range f.Nodes() {
+		if n.Name == name {
+			break
+		}
+	}
 	if sub != "." {
-		dir = filepath.Join(f.Workers()[0].Home, sub)
+		dir = filepath.Join(n.Home, sub)
 		small(t, dir, kib)
 	}
-	return f, dir
+	return f, n, dir
 }
 
 func bytesOf(t *testing.T, size int) []byte {
@@ -78,7 +83,7 @@ func TestFull_DiskOfTheWorker(t *testing.T) {
 		{"where files belong", "etc/lists", 512, true, true},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			f, dir := mounted(t, tc.sub, tc.kib)
+			f, _, dir := mounted(t, "worker1", tc.sub, tc.kib)
 			fullDisk(t, f, dir, tc.ownLog, tc.states)
 		})
 	}

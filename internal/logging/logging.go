@@ -37,7 +37,7 @@ func Level(debug int) slog.Level {
 // Options says where and how to log.
 type Options struct {
 	Path   string         // the log file; empty for none
-	Stderr bool           // write to standard error, too
+	Stderr bool           // write to standard error, too, and not only what the file does not take
 	JSON   bool           // one JSON object a line instead of the text line
 	Level  *slog.LevelVar // lowest level written, changeable at any time; nil for info
 
@@ -129,6 +129,15 @@ func (l *Log) writeLine(line []byte) error {
 	if now := time.Now(); l.o.Archive != "" && !now.Before(l.boundary) {
 		l.rotateLocked(now)
 	}
+	err := l.appendLocked(line)
+	if err != nil && !l.o.Stderr {
+		// A disk that is full is just when somebody must hear of it.
+		_, _ = os.Stderr.Write(line)
+	}
+	return err
+}
+
+func (l *Log) appendLocked(line []byte) error {
 	if l.torn {
 		if _, err := l.file.Write([]byte{'\n'}); err != nil {
 			return err
