@@ -73,6 +73,7 @@ const (
 	ExtraValid       Code = 3038
 	ReceiveTimeout   Code = 3039
 	ReceiveFile      Code = 3040
+	Busy             Code = 3090 // Testudo's own: too many requests at once
 	PermissionDenied Code = 4000
 )
 
@@ -127,6 +128,10 @@ func (c Class) hasIDs() bool {
 	}
 	return false
 }
+
+// HasIDs tells whether the error carries ids on the wire: its class is one of
+// those of the API.
+func (e *Error) HasIDs() bool { return e.class().hasIDs() }
 
 // Text is the fixed text of the code: the beginning by which peers and
 // administrators recognise it. A code without one gives "Code N".

@@ -78,5 +78,7 @@ var codes = map[Code]definition{
 	ReceiveTimeout: {ClassCluster, "Timeout while waiting to receive a file", "The package took too long: see the network between the nodes, or raise timeout_receiving_file in cluster.json."},
 	ReceiveFile:    {ClassCluster, "Error while waiting to receive a file", ""},
 
+	Busy: {ClassTooMany, "Too many requests at once", "Ask again in a moment. If it stays so, see in /status which requests take long."},
+
 	PermissionDenied: {ClassPermission, "Permission denied", ""},
 }

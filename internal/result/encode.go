@@ -1,0 +1,123 @@
+package result
+
+import (
+	"encoding/json"
+	"strconv"
+)
+
+// Names of the classes of results on the wire.
+const (
+	classPlain    = "WazuhResult"
+	classAffected = "AffectedItemsWazuhResult"
+)
+
+// JSON is the wire form, `__wazuh_result__` or `__wazuh_exception__`
+// (docs/dapi.md §2). An outcome with neither is sent as error 1000.
+func (o Outcome) JSON() []byte {
+	switch r := o.Result.(type) {
+	case *Plain:
+		return envelope(classPlain, r.append)
+	case *Affected:
+		return envelope(classAffected, r.append)
+	}
+	if o.Err == nil {
+		return undecodable("neither a result nor an error").JSON()
+	}
+	return o.Err.JSON()
+}
+
+func envelope(class string, object func([]byte) []byte) []byte {
+	dst := append([]byte(nil), `{"__wazuh_result__": {"__class__": "`...)
+	dst = append(dst, class...)
+	dst = append(dst, `", "__object__": `...)
+	dst = object(dst)
+	return append(dst, "}}"...)
+}
+
+func (p *Plain) append(dst []byte) []byte {
+	dst = append(dst, `{"str_priority": `...)
+	dst = appendTexts(dst, p.StrPriority)
+	dst = append(dst, `, "result": `...)
+	if len(p.Body) == 0 {
+		dst = append(dst, "{}"...)
+	}
+	dst = append(dst, p.Body...)
+	return append(dst, '}')
+}
+
+func (a *Affected) append(dst []byte) []byte {
+	dst = append(dst, `{"affected_items": `...)
+	dst = appendList(dst, a.Items, func(dst []byte, v json.RawMessage) []byte { return append(dst, v...) })
+	dst = append(dst, `, "sort_fields": `...)
+	dst = appendTexts(dst, a.SortFields)
+	dst = append(dst, `, "sort_casting": `...)
+	dst = appendTexts(dst, a.casting())
+	dst = append(dst, `, "sort_ascending": `...)
+	dst = appendList(dst, a.ascending(), strconv.AppendBool)
+	dst = append(dst, `, "total_affected_items": `...)
+	dst = strconv.AppendInt(dst, int64(a.Total), 10)
+	dst = append(dst, `, "total_failed_items": `...)
+	dst = strconv.AppendInt(dst, int64(a.TotalFailed()), 10)
+	dst = append(dst, `, "dikt": `...)
+	dst = a.Extra.append(dst)
+	dst = append(dst, `, "all_msg": `...)
+	dst = appendText(dst, a.AllMsg)
+	dst = append(dst, `, "some_msg": `...)
+	dst = appendText(dst, a.SomeMsg)
+	dst = append(dst, `, "none_msg": `...)
+	dst = appendText(dst, a.NoneMsg)
+	dst = append(dst, `, "failed_items_keys": `...)
+	dst = appendList(dst, a.Failed, func(dst []byte, f Failure) []byte { return append(dst, f.Err.Bare()...) })
+	dst = append(dst, `, "failed_items_values": `...)
+	dst = appendList(dst, a.Failed, func(dst []byte, f Failure) []byte { return appendList(dst, f.IDs, appendID) })
+	return append(dst, '}')
+}
+
+// casting and ascending are the lists with their defaults.
+func (a *Affected) casting() []string {
+	if a.SortCasting == nil {
+		return []string{"int"}
+	}
+	return a.SortCasting
+}
+
+func (a *Affected) ascending() []bool {
+	if a.SortAscending == nil {
+		return []bool{true}
+	}
+	return a.SortAscending
+}
+
+// appendTexts writes a list of texts, or null for nil.
+func appendTexts(dst []byte, list []string) []byte {
+	if list == nil {
+		return append(dst, "null"...)
+	}
+	return appendList(dst, list, appendText)
+}
+
+func appendText(dst []byte, s string) []byte {
+	text, err := encode(s)
+	if err != nil {
+		return append(dst, `""`...) // cannot be: any string can be encoded
+	}
+	return append(dst, text...)
+}
+
+func appendID(dst []byte, id ID) []byte {
+	if id.IsNumber() {
+		return append(dst, id.String()...)
+	}
+	return appendText(dst, id.String())
+}
+
+func appendList[T any](dst []byte, list []T, element func([]byte, T) []byte) []byte {
+	dst = append(dst, '[')
+	for i, v := range list {
+		if i > 0 {
+			dst = append(dst, ", "...)
+		}
+		dst = element(dst, v)
+	}
+	return append(dst, ']')
+}

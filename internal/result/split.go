@@ -1,0 +1,119 @@
+package result
+
+import "encoding/json"
+
+// members splits a JSON object that is known to be valid into its members.
+func members(data []byte) (Object, error) {
+	s := splitter{data: data}
+	if s.next() != '{' {
+		return nil, undecodable("no object")
+	}
+	var out Object
+	places := map[string]int{}
+	for s.next() != '}' {
+		raw := s.value()
+		s.next()
+		s.at++ // ':'
+		s.next()
+		value := s.value()
+		s.comma()
+		name, err := text(raw)
+		if err != nil {
+			return nil, err
+		}
+		if i, twice := places[name]; twice {
+			out[i].Value = value
+			continue
+		}
+		places[name] = len(out)
+		out = append(out, Member{name, value})
+	}
+	return out, nil
+}
+
+// elements splits a JSON list that is known to be valid into at most limit
+// elements.
+func elements(data []byte, limit int, what string) ([]json.RawMessage, error) {
+	s := splitter{data: data}
+	if s.next() != '[' {
+		return nil, undecodable("%s: no list", what)
+	}
+	var out []json.RawMessage
+	for s.next() != ']' {
+		if len(out) == limit {
+			return nil, undecodable("%s: more than %d", what, limit)
+		}
+		out = append(out, s.value())
+		s.comma()
+	}
+	return out, nil
+}
+
+// splitter walks over JSON that is known to be valid.
+type splitter struct {
+	data   []byte
+	at     int
+	opened bool
+}
+
+// next gives the next byte that is no white space. The first call steps behind
+// the bracket it finds.
+func (s *splitter) next() byte {
+	for s.at < len(s.data) {
+		switch c := s.data[s.at]; c {
+		case ' ', '\t', '\n', '\r':
+			s.at++
+		default:
+			if !s.opened {
+				s.opened = true
+				s.at++
+			}
+			return c
+		}
+	}
+	return 0
+}
+
+// comma steps over a comma, if one comes next.
+func (s *splitter) comma() {
+	if s.next() == ',' {
+		s.at++
+	}
+}
+
+// value steps over one value that begins here.
+func (s *splitter) value() json.RawMessage {
+	start, depth, inText := s.at, 0, false
+	for ; s.at < len(s.data); s.at++ {
+		c := s.data[s.at]
+		switch {
+		case inText:
+			if c == '\\' {
+				s.at++
+			} else if c == '"' {
+				inText = false
+			}
+		case c == '"':
+			inText = true
+		case c == '{' || c == '[':
+			depth++
+		case c == '}' || c == ']':
+			if depth == 0 {
+				return s.data[start:s.at:s.at]
+			}
+			depth--
+		case depth == 0 && (c == ',' || c == ':' || c == ' ' || c == '\t' || c == '\n' || c == '\r'):
+			return s.data[start:s.at:s.at]
+		}
+	}
+	return s.data[start:s.at:s.at]
+}
+
+// text decodes a JSON text.
+func text(raw json.RawMessage) (string, error) {
+	var s string
+	if len(raw) == 0 || raw[0] != '"' || json.Unmarshal(raw, &s) != nil {
+		return "", undecodable("%.40q is no text", raw)
+	}
+	return s, nil
+}
