@@ -44,8 +44,8 @@ func (s *Store) PendingBrief(ctx context.Context, after agent.ID, max int) (list
 			break
 		}
 		if p.told != 0 {
-			due, last = append(due, dueAgent{id: p.id, seq: p.seq, print: p.told}), p.id
-			list = appendBrief(list, p)
+			due, last = append(due, dueAgent{id: p.id(), seq: p.seq, print: p.told}), p.id()
+			list = appendBrief(list, &briefRow{id: p.id(), status: p.status(), keepalive: p.keepalive, gone: p.gone, code: p.code, print: p.told})
 		}
 	}
 	s.roster.mu.RUnlock()
@@ -74,7 +74,7 @@ func (s *Store) PendingWhole(ctx context.Context, after agent.ID, max int) (chun
 			break
 		}
 		if p.told == 0 {
-			due, last = append(due, dueAgent{id: p.id, seq: p.seq}), p.id
+			due, last = append(due, dueAgent{id: p.id(), seq: p.seq}), p.id()
 		}
 	}
 	s.roster.mu.RUnlock()
@@ -106,16 +106,16 @@ func (r *report) print(d *dueAgent, text []byte) {
 
 // appendBrief appends one agent: id, last keep-alive, first letter of the status,
 // time of disconnection, status code and fingerprint.
-func appendBrief(dst []byte, p *row) []byte {
-	dst = append(strconv.AppendInt(dst, int64(p.id), 10), ' ')
-	dst = append(appendTime(dst, p.keepalive), ' ', statusOf(p.status)[0], ' ')
-	dst = append(appendTime(dst, p.gone), ' ')
-	if p.code == noCode {
+func appendBrief(dst []byte, r *briefRow) []byte {
+	dst = append(strconv.AppendInt(dst, int64(r.id), 10), ' ')
+	dst = append(appendTime(dst, r.keepalive), ' ', r.status[0], ' ')
+	dst = append(appendTime(dst, r.gone), ' ')
+	if r.code == noCode {
 		dst = append(dst, '-')
 	} else {
-		dst = strconv.AppendInt(dst, int64(p.code), 10)
+		dst = strconv.AppendInt(dst, int64(r.code), 10)
 	}
-	return append(strconv.AppendUint(append(dst, ' '), p.told, 16), ';')
+	return append(strconv.AppendUint(append(dst, ' '), r.print, 16), ';')
 }
 
 func appendTime(dst []byte, at int64) []byte {

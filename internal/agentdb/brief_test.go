@@ -183,8 +183,8 @@ func FuzzReadBrief(f *testing.F) {
 			return
 		}
 		var again []byte
-		for _, r := range rows {
-			again = appendBrief(again, &row{id: r.id, status: statusNumber(r.status), keepalive: r.keepalive, gone: r.gone, code: r.code, told: r.print})
+		for i := range rows {
+			again = appendBrief(again, &rows[i])
 		}
 		same, err := readBrief(again)
 		if err != nil || fmt.Sprint(same) != fmt.Sprint(rows) {

@@ -39,14 +39,14 @@ func (s *Store) DisconnectAgents(ctx context.Context, after agent.ID, before int
 		silent, ids := newPager(), []agent.ID(nil)
 		s.roster.mu.RLock()
 		for p := range s.roster.afterLocked(after) {
-			status := statusOf(p.status)
+			status := p.status()
 			if status != agent.Active && status != agent.Pending || p.keepalive == noKeepalive || p.keepalive >= before {
 				continue
 			}
-			if !silent.add(func(dst []byte) []byte { return appendID(dst, p.id) }) {
+			if !silent.add(func(dst []byte) []byte { return appendID(dst, p.id()) }) {
 				break
 			}
-			ids = append(ids, p.id)
+			ids = append(ids, p.id())
 		}
 		s.roster.mu.RUnlock()
 		failed, first := newPager(), error(nil)
@@ -100,9 +100,9 @@ func (s *Store) ResetConnections(ctx context.Context, sync string) error {
 	if sync != synced && sync != syncReq {
 		return s.refuseSync(ctx, sync)
 	}
-	connected := func(p *row) bool {
-		status := statusOf(p.status)
-		return p.id != agent.Manager && (status == agent.Active || status == agent.Pending)
+	connected := func(p place) bool {
+		status := p.status()
+		return p.id() != agent.Manager && (status == agent.Active || status == agent.Pending)
 	}
 	return s.eachPiece(ctx, connected, func(t *tx, id agent.ID) error { return t.disconnect(id, sync, codeReset) })
 }
@@ -118,7 +118,7 @@ func (s *Store) refuseSync(ctx context.Context, sync string) error {
 
 // eachPiece changes every agent that match finds, some at a time. match is asked
 // with the roster locked.
-func (s *Store) eachPiece(ctx context.Context, match func(*row) bool, change func(*tx, agent.ID) error) error {
+func (s *Store) eachPiece(ctx context.Context, match func(place) bool, change func(*tx, agent.ID) error) error {
 	for after, more := agent.ID(-1<<31), true; more; {
 		err := s.writeFresh(ctx, false, func(t *tx) error {
 			var ids []agent.ID
@@ -127,7 +127,7 @@ func (s *Store) eachPiece(ctx context.Context, match func(*row) bool, change fun
 				if !match(p) {
 					continue
 				}
-				if ids = append(ids, p.id); len(ids) == piece {
+				if ids = append(ids, p.id()); len(ids) == piece {
 					break
 				}
 			}
@@ -153,12 +153,12 @@ func (s *Store) eachPiece(ctx context.Context, match func(*row) bool, change fun
 // as to be reported: for a new session, in which the other end may know nothing.
 func (s *Store) ReportAll(ctx context.Context, node string) error {
 	number, known := uint32(0), false
-	mine := func(p *row) bool {
-		return known && p.node == number && !p.syncreq && p.id > agent.Manager &&
-			statusOf(p.status) != agent.NeverConnected
+	mine := func(p place) bool {
+		return known && p.b.nodes[p.i] == number && !p.syncreq && p.id() > agent.Manager &&
+			p.status() != agent.NeverConnected
 	}
-	return s.eachPiece(ctx, func(p *row) bool {
-		number, known = s.roster.names.number(node) // it may have become known, or another
+	return s.eachPiece(ctx, func(p place) bool {
+		number, known = s.roster.nodes.number(node) // it may have become known, or another
 		return mine(p)
 	}, func(t *tx, id agent.ID) error {
 		t.mark(id, true)

@@ -32,8 +32,7 @@ func burst(t *testing.T, path string) {
 		}
 	}
 	const writers = 4
-	last := s.roster.blocks[len(s.roster.blocks)-1].rows
-	first := int(last[len(last)-1].id)/writers + 1
+	first := int(s.roster.blocks[len(s.roster.blocks)-1].last())/writers + 1
 	var all sync.WaitGroup
 	for w := range writers {
 		all.Go(func() {

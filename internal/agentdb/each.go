@@ -26,7 +26,7 @@ func (s *Store) EachAgent(ctx context.Context, f func(id agent.ID, name string))
 		piece = piece[:0]
 		s.roster.mu.RLock()
 		for p := range s.roster.afterLocked(after) {
-			if piece = append(piece, named{p.id, p.name}); len(piece) == eachAgents {
+			if piece = append(piece, named{p.id(), p.name()}); len(piece) == eachAgents {
 				break
 			}
 		}

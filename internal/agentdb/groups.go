@@ -135,16 +135,10 @@ func (s *Store) DistinctGroups(ctx context.Context, afterHash string) (Page, err
 func (r *roster) groupTexts() []string {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	seen := make([]bool, len(r.names.entries))
 	var texts []string
-	for _, b := range r.blocks {
-		for i := range b.rows {
-			if p := &b.rows[i]; p.id > agent.Manager && !seen[p.group] {
-				seen[p.group] = true
-				if p.group != 0 {
-					texts = append(texts, r.names.text(p.group))
-				}
-			}
+	for i := range r.groups.entries[1:] {
+		if e := &r.groups.entries[i+1]; e.agents.of("") > 0 {
+			texts = append(texts, e.text)
 		}
 	}
 	return texts

@@ -126,10 +126,8 @@ func (r *roster) anyRegroup() bool {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	for _, b := range r.blocks {
-		for i := range b.rows {
-			if b.rows[i].regroup {
-				return true
-			}
+		if b.regrouping > 0 {
+			return true
 		}
 	}
 	return false

@@ -143,7 +143,7 @@ func (r *roster) groupCandidates(after agent.ID, q GroupsQuery, now int64, limit
 		if q.Condition == GroupsPending && !p.regroup || p.added >= now-q.RegistrationDelta {
 			continue
 		}
-		if ids = append(ids, p.id); len(ids) == limit {
+		if ids = append(ids, p.id()); len(ids) == limit {
 			break
 		}
 	}
@@ -250,7 +250,7 @@ func (r *roster) pendingGroups(now int64) []sentGroups {
 	var due []sentGroups
 	for p := range r.afterLocked(agent.Manager) {
 		if p.regroup && p.added < now {
-			due = append(due, sentGroups{p.id, p.regroups})
+			due = append(due, sentGroups{p.id(), p.regroups})
 		}
 	}
 	return due
@@ -349,13 +349,13 @@ func (r *roster) pendingAre(list []sentGroups) bool {
 	defer r.mu.RUnlock()
 	i := 0
 	for p := range r.afterLocked(list[0].id - 1) {
-		if p.id > list[len(list)-1].id {
+		if p.id() > list[len(list)-1].id {
 			break
 		}
 		if !p.regroup {
 			continue
 		}
-		if i == len(list) || list[i].id != p.id || p.regroups != list[i].regroups {
+		if i == len(list) || list[i].id != p.id() || p.regroups != list[i].regroups {
 			return false
 		}
 		i++

@@ -43,114 +43,30 @@ type Agent struct {
 
 // Agents returns agents by ascending id. total is how many there are whatever
 // After and Limit say; the manager itself counts only with an After below 0. It
-// does not look at the file.
+// does not look at the file. Agents that come, change or go meanwhile may be met
+// or not, and counted or not.
 func (s *Store) Agents(ctx context.Context, f Filter) (list []Agent, total int, err error) {
-	if ctx.Err() != nil {
-		return nil, 0, context.Cause(ctx)
-	}
 	if f.Limit <= 0 {
 		f.Limit = defaultListed
 	}
 	f.Limit = min(f.Limit, maxListed)
-	s.roster.mu.RLock()
-	defer s.roster.mu.RUnlock()
-	m, possible := s.roster.matcherLocked(f)
-	if !possible {
-		return nil, 0, nil
-	}
-	counted := f.Version == "" && f.Group == "" && f.Name == "" && f.After >= 0
-	from := agent.ID(-1 << 31)
-	if counted {
-		total, from = s.roster.totalLocked(f), f.After
-	} else if f.After >= 0 {
-		from = agent.Manager
-	}
-	for p := range s.roster.afterLocked(from) {
-		if !m.match(p) {
-			continue
+	q := newSearch(f)
+	for more := true; more; {
+		if ctx.Err() != nil {
+			return nil, 0, context.Cause(ctx)
 		}
-		if !counted {
-			total++
-		}
-		switch {
-		case p.id > f.After && len(list) < f.Limit:
-			list = append(list, s.roster.agentLocked(p))
-		case counted:
-			return list, total, nil
-		}
+		more = s.roster.searchSome(q, searchBlocks)
 	}
-	return list, total, nil
+	return q.list, q.total, nil
 }
 
-// matcher is a Filter in the numbers of the roster.
-type matcher struct {
-	status, node, version bool // whether they count
-	statusN               uint8
-	nodeN, versionN       uint32
-	groups                []bool // by number of a text of groups; nil for any
-	name                  string
-}
-
-// matcherLocked is not possible when the filter asks for what no agent has.
-func (r *roster) matcherLocked(f Filter) (m matcher, possible bool) {
-	m = matcher{status: f.Status != "", node: f.Node != "", version: f.Version != "", name: f.Name}
-	m.statusN = statusNumber(f.Status)
-	knownNode, knownVersion := true, true
-	if m.node {
-		m.nodeN, knownNode = r.names.number(f.Node)
-	}
-	if m.version {
-		m.versionN, knownVersion = r.names.number(f.Version)
-	}
-	if f.Group != "" {
-		m.groups = make([]bool, len(r.names.entries))
-		for i, e := range r.names.entries {
-			m.groups[i] = hasGroup(e.text, f.Group)
-		}
-	}
-	return m, knownNode && knownVersion && (!m.status || f.Status.Valid())
-}
-
-func hasGroup(text, group string) bool {
-	for name := range strings.SplitSeq(text, ",") {
-		if name == group {
-			return true
-		}
-	}
-	return false
-}
-
-func (m *matcher) match(p *row) bool {
-	return (!m.status || p.status == m.statusN) &&
-		(!m.node || p.node == m.nodeN) &&
-		(!m.version || p.version == m.versionN) &&
-		(m.groups == nil || m.groups[p.group]) &&
-		(m.name == "" || strings.Contains(p.name, m.name))
-}
-
-// totalLocked answers for filters on status and node from the counts.
-func (r *roster) totalLocked(f Filter) int {
-	total := 0
-	for number, counts := range r.counts {
-		if f.Node != "" && r.names.text(number) != f.Node {
-			continue
-		}
-		for i, n := range counts {
-			if f.Status == "" || statusNumber(f.Status) == uint8(i) {
-				total += n
-			}
-		}
-	}
-	return total
-}
-
-func (r *roster) agentLocked(p *row) Agent {
+func (r *roster) agentLocked(p place) Agent {
 	a := Agent{
-		ID: p.id, Name: p.name, IP: p.ip, Status: statusOf(p.status), StatusCode: max(p.code, 0),
-		Node: r.names.text(p.node), Version: r.names.text(p.version),
+		ID: p.id(), Name: p.name(), IP: p.ip(), Status: p.status(), StatusCode: max(p.code, 0),
+		Node: r.nodeLocked(p), Version: r.versionLocked(p),
 		Added: p.added, Disconnected: max(p.gone, 0), Unreported: p.syncreq,
 	}
-	if text := r.names.text(p.group); text != "" {
+	if text := r.groupLocked(p); text != "" {
 		a.Groups = strings.Split(text, ",")
 	}
 	if p.keepalive != noKeepalive {
@@ -171,17 +87,20 @@ func (s *Store) Counts(ctx context.Context) (Counts, error) {
 	c := Counts{ByStatus: make(map[agent.Status]int), ByNode: make(map[string]map[agent.Status]int)}
 	s.roster.mu.RLock()
 	defer s.roster.mu.RUnlock()
-	for number, counts := range s.roster.counts {
+	for i := range s.roster.nodes.entries {
+		e := &s.roster.nodes.entries[i]
+		if e.agents.of("") == 0 {
+			continue
+		}
 		of := make(map[agent.Status]int)
-		for i, n := range counts {
-			if n > 0 {
-				status := statusOf(uint8(i))
+		for _, status := range agent.Statuses() {
+			if n := e.agents.of(status); n > 0 {
 				of[status] = n
 				c.ByStatus[status] += n
 				c.Total += n
 			}
 		}
-		c.ByNode[s.roster.names.text(number)] = of
+		c.ByNode[e.text] = of
 	}
 	return c, context.Cause(ctx)
 }
@@ -191,12 +110,11 @@ func (s *Store) Counts(ctx context.Context) (Counts, error) {
 func (s *Store) ActiveAgents(node string) int {
 	s.roster.mu.RLock()
 	defer s.roster.mu.RUnlock()
-	number, known := s.roster.names.number(node)
-	counts := s.roster.counts[number]
-	if !known || counts == nil {
+	number, known := s.roster.nodes.number(node)
+	if !known {
 		return 0
 	}
-	return counts[statusNumber(agent.Active)]
+	return s.roster.nodes.entries[number].agents.of(agent.Active)
 }
 
 // ListJSON is the JSON object that a node's programs get for Agents:

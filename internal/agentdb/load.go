@@ -3,6 +3,7 @@ package agentdb
 import (
 	"context"
 	"log/slog"
+	"math"
 
 	"testudo/internal/agent"
 	"testudo/internal/sqlitedb"
@@ -25,18 +26,17 @@ func (s *Store) loadRoster(ctx context.Context, keep bool) error {
 	if err != nil {
 		return err
 	}
-	for _, b := range fresh.blocks {
-		for i := range b.rows {
-			b.rows[i].seq = s.roster.seq + 1 // nothing handed out before is still the same
-		}
+	seq := s.roster.seq + 1 // nothing handed out before is still the same
+	for p := range fresh.afterLocked(math.MinInt32) {
+		p.seq = seq
+	}
+	if keep {
+		fresh.keepPrints(s.roster)
 	}
 	s.roster.mu.Lock()
 	defer s.roster.mu.Unlock()
-	if keep {
-		fresh.keepPrintsLocked(s.roster)
-	}
-	s.roster.blocks, s.roster.names, s.roster.size = fresh.blocks, fresh.names, fresh.size
-	s.roster.counts, s.roster.seq = fresh.counts, s.roster.seq+1
+	s.roster.blocks, s.roster.size, s.roster.seq = fresh.blocks, fresh.size, seq
+	s.roster.nodes, s.roster.versions, s.roster.groups = fresh.nodes, fresh.versions, fresh.groups
 	s.roster.lagging.Store(0)
 	return nil
 }
@@ -48,27 +48,29 @@ func (s *Store) reloadAfterWrite(keep bool) {
 	}
 }
 
-// keepPrintsLocked takes the fingerprints of the agents that are in old as well.
-func (r *roster) keepPrintsLocked(old *roster) {
-	for _, b := range r.blocks {
-		for i := range b.rows {
-			p := &b.rows[i]
-			if k, j, ok := old.findLocked(p.id); ok {
-				p.print, p.told = old.blocks[k].rows[j].print, old.blocks[k].rows[j].told
-			}
+// keepPrints takes the fingerprints of the agents that are in old as well.
+func (r *roster) keepPrints(old *roster) {
+	for p := range r.afterLocked(math.MinInt32) {
+		if b, i, ok := old.findLocked(p.id()); ok {
+			was := old.blocks[b].at(i)
+			p.print, p.told = was.print, was.told
 		}
 	}
 }
 
-func readRecord(st *sqlitedb.Stmt, r *roster) record {
+// readRecord reads one row. known has texts that it may use; nil for none.
+func readRecord(st *sqlitedb.Stmt, known *roster) record {
+	if known == nil {
+		known = &roster{}
+	}
 	c := record{
 		id:        agent.ID(st.ColumnInt64(0)),
 		name:      st.ColumnText(1),
 		hasIP:     !st.ColumnIsNull(2),
 		ip:        st.ColumnText(2),
-		node:      shared(st, 3, r),
-		version:   shared(st, 4, r),
-		group:     shared(st, 5, r),
+		node:      shared(st, 3, &known.nodes),
+		version:   shared(st, 4, &known.versions),
+		group:     shared(st, 5, &known.groups),
 		keepalive: noKeepalive,
 		added:     st.ColumnInt64(7),
 		gone:      noKeepalive,
@@ -90,14 +92,14 @@ func readRecord(st *sqlitedb.Stmt, r *roster) record {
 }
 
 // shared reads a text that other agents probably have too, without a copy then.
-func shared(st *sqlitedb.Stmt, col int, r *roster) string {
+func shared(st *sqlitedb.Stmt, col int, d *dictionary) string {
 	var room [256]byte
-	if n := st.ColumnLen(col); r == nil || n == 0 || n > len(room) {
+	if n := st.ColumnLen(col); n == 0 || n > len(room) {
 		return st.ColumnText(col)
 	}
 	text := sqlitedb.AppendColumn(room[:0], st, col)
-	if number, ok := r.names.numbers[string(text)]; ok {
-		return r.names.text(number)
+	if number, ok := d.numbers[string(text)]; ok {
+		return d.text(number)
 	}
 	return string(text)
 }

@@ -95,7 +95,7 @@ func (r *roster) lags(most int) (ids []agent.ID) {
 			if len(ids) == most {
 				return ids
 			}
-			ids = append(ids, b.rows[i].id)
+			ids = append(ids, b.ids[i])
 		}
 	}
 	return ids

@@ -42,7 +42,7 @@ func (s *Store) FindAgent(ctx context.Context, name, ip string) (Page, error) {
 
 // AllAgents is the page of the ids above the given one, ascending.
 func (s *Store) AllAgents(ctx context.Context, after agent.ID) (Page, error) {
-	return s.idPage(ctx, after, -1, func(*row) bool { return true })
+	return s.idPage(ctx, after, -1, func(place) bool { return true })
 }
 
 // NodeFilter narrows AgentsByStatus to the agents of one node, and to as many.
@@ -57,18 +57,18 @@ func (s *Store) AgentsByStatus(ctx context.Context, after agent.ID, status strin
 	if !agent.Status(status).Valid() {
 		return newPager().page(), ctx.Err()
 	}
-	wanted, limit := statusNumber(agent.Status(status)), int64(-1)
+	wanted, limit := agent.Status(status), int64(-1)
 	if node == nil {
-		return s.idPage(ctx, after, limit, func(p *row) bool { return p.status == wanted })
+		return s.idPage(ctx, after, limit, func(p place) bool { return p.status() == wanted })
 	}
 	limit = node.Limit
-	return s.idPage(ctx, after, limit, func(p *row) bool {
-		return p.status == wanted && s.roster.names.text(p.node) == node.Node
+	return s.idPage(ctx, after, limit, func(p place) bool {
+		return p.status() == wanted && s.roster.nodeLocked(p) == node.Node
 	})
 }
 
 // idPage answers from the roster. match is asked with the roster locked.
-func (s *Store) idPage(ctx context.Context, after agent.ID, limit int64, match func(*row) bool) (Page, error) {
+func (s *Store) idPage(ctx context.Context, after agent.ID, limit int64, match func(place) bool) (Page, error) {
 	if ctx.Err() != nil {
 		return Page{}, context.Cause(ctx)
 	}
@@ -79,7 +79,7 @@ func (s *Store) idPage(ctx context.Context, after agent.ID, limit int64, match f
 		if limit >= 0 && int64(p.rows) >= limit {
 			break
 		}
-		if match(r) && !p.add(func(dst []byte) []byte { return appendID(dst, r.id) }) {
+		if match(r) && !p.add(func(dst []byte) []byte { return appendID(dst, r.id()) }) {
 			break
 		}
 	}

@@ -12,10 +12,6 @@ import (
 )
 
 const (
-	// blockRows is how many agents one block holds at most. Adding an agent moves
-	// at most as many.
-	blockRows = 512
-
 	// noKeepalive stands for a time that is NULL.
 	noKeepalive = math.MinInt64
 
@@ -58,51 +54,24 @@ type record struct {
 	told uint64
 }
 
-// row is a record in little memory.
-type row struct {
-	id            agent.ID
-	code          int32
-	node, version uint32 // numbers in names
-	group         uint32
-	regroups      uint32
-	status        uint8
-	hasIP         bool
-	syncreq       bool
-	regroup       bool
-	lags          bool
-	keepalive     int64
-	added, gone   int64
-	seq           uint64
-	print, told   uint64
-	name, ip      string
-}
-
-// block is a run of rows by ascending id, never empty.
-type block struct {
-	rows    []row
-	pending int // rows with syncreq
-	lagging int // rows with lags
-}
-
-// roster holds all agents. It is written by the writer alone and read by all.
+// roster holds all agents. It is written by the writer alone, which may read it
+// without the lock, and read by all.
 type roster struct {
 	mu     sync.RWMutex
-	blocks []*block
-	names  names
+	blocks []*block // by ascending id
 	size   int
 	seq    uint64
 
-	lagging atomic.Int64             // rows with lags
-	counts  map[uint32]*statusCounts // by number of the node; agent 0 apart
-}
+	nodes, versions, groups dictionary // they count the agents by status as well
 
-type statusCounts [4]int
+	lagging atomic.Int64 // rows with lags
+}
 
 func newRoster() *roster {
-	return &roster{names: newNames(), counts: make(map[uint32]*statusCounts)}
+	return &roster{nodes: newDictionary(), versions: newDictionary(), groups: newDictionary()}
 }
 
-// statusNumber is the place of a status in counts; the table lets no other in.
+// statusNumber is the place of a status in statusCounts; the table lets no other in.
 func statusNumber(s agent.Status) uint8 {
 	switch s {
 	case agent.Active:
@@ -137,100 +106,86 @@ func (r *roster) get(id agent.ID) (record, bool) {
 	if !ok {
 		return record{}, false
 	}
-	return r.unpackLocked(&r.blocks[b].rows[i]), true
+	return r.unpackLocked(r.blocks[b].at(i)), true
 }
 
 // findLocked returns where the agent is, or where it would be put.
 func (r *roster) findLocked(id agent.ID) (b, i int, ok bool) {
 	// The first block that begins behind id, less one.
-	b = sort.Search(len(r.blocks), func(k int) bool { return r.blocks[k].rows[0].id > id }) - 1
+	b = sort.Search(len(r.blocks), func(k int) bool { return r.blocks[k].ids[0] > id }) - 1
 	if b < 0 {
 		return 0, 0, false
 	}
-	rows := r.blocks[b].rows
-	i = sort.Search(len(rows), func(k int) bool { return rows[k].id >= id })
-	return b, i, i < len(rows) && rows[i].id == id
+	i, ok = slices.BinarySearch(r.blocks[b].ids, id)
+	return b, i, ok
 }
 
-func (r *roster) unpackLocked(p *row) record {
+func (r *roster) unpackLocked(p place) record {
 	return record{
-		id: p.id, status: statusOf(p.status), hasIP: p.hasIP, syncreq: p.syncreq, regroup: p.regroup, lags: p.lags, code: p.code,
-		name: p.name, ip: p.ip,
-		node: r.names.text(p.node), version: r.names.text(p.version), group: r.names.text(p.group),
+		id: p.id(), status: p.status(), hasIP: p.hasIP, syncreq: p.syncreq, regroup: p.regroup, lags: p.lags, code: p.code,
+		name: p.name(), ip: p.ip(), node: r.nodeLocked(p), version: r.versionLocked(p), group: r.groupLocked(p),
 		keepalive: p.keepalive, added: p.added, gone: p.gone, seq: p.seq, regroups: p.regroups, print: p.print, told: p.told,
 	}
 }
 
-// packLocked writes a record over a row, which may be empty.
-func (r *roster) packLocked(p *row, c *record) {
-	old := *p
-	*p = row{
-		id: c.id, status: statusNumber(c.status), hasIP: c.hasIP, syncreq: c.syncreq, regroup: c.regroup, lags: c.lags, code: c.code,
-		name: c.name, ip: c.ip,
-		node: r.names.take(c.node), version: r.names.take(c.version), group: r.names.take(c.group),
+func (r *roster) nodeLocked(p place) string    { return r.nodes.text(p.b.nodes[p.i]) }
+func (r *roster) versionLocked(p place) string { return r.versions.text(p.b.versions[p.i]) }
+func (r *roster) groupLocked(p place) string   { return r.groups.text(p.b.groups[p.i]) }
+
+// packLocked writes a record in its place, over an older one or none.
+func (r *roster) packLocked(p place, c *record) {
+	b, i := p.b, p.i
+	b.statuses[i] = statusNumber(c.status)
+	r.nodes.change(&b.nodes[i], c.node)
+	r.versions.change(&b.versions[i], c.version)
+	r.groups.change(&b.groups[i], c.group)
+	b.rename(i, c.name)
+	b.ips.set(i, c.ip)
+	*p.row = row{
+		hasIP: c.hasIP, syncreq: c.syncreq, regroup: c.regroup, lags: c.lags, code: c.code,
 		keepalive: c.keepalive, added: c.added, gone: c.gone, seq: c.seq, regroups: c.regroups, print: c.print, told: c.told,
 	}
-	r.dropNamesLocked(&old)
 }
 
-func (r *roster) dropNamesLocked(p *row) {
-	r.names.drop(p.node)
-	r.names.drop(p.version)
-	r.names.drop(p.group)
-}
-
-// put takes in a record, new or changed.
+// putLocked takes in a record, new or changed.
 func (r *roster) putLocked(c *record) {
 	b, i, ok := r.findLocked(c.id)
 	if !ok {
 		b, i = r.insertLocked(b, i, c.id)
 	} else {
-		r.countLocked(b, &r.blocks[b].rows[i], -1)
+		r.countLocked(r.blocks[b].at(i), -1)
 	}
-	p := &r.blocks[b].rows[i]
+	p := r.blocks[b].at(i)
 	r.packLocked(p, c)
-	r.countLocked(b, p, +1)
+	r.countLocked(p, +1)
 }
 
 // insertLocked makes an empty row for a new id where findLocked has put it.
 func (r *roster) insertLocked(b, i int, id agent.ID) (int, int) {
-	r.size++
 	if len(r.blocks) == 0 {
-		r.blocks = append(r.blocks, &block{})
+		r.blocks = append(r.blocks, newBlock(0))
 	}
-	if full := r.blocks[b]; len(full.rows) >= blockRows {
-		if b == len(r.blocks)-1 && i == len(full.rows) {
+	if full := r.blocks[b]; len(full.ids) >= blockRows {
+		if b == len(r.blocks)-1 && i == len(full.ids) {
 			// Ids are given in ascending order: leave the full block as it is.
-			r.blocks = append(r.blocks, &block{rows: make([]row, 0, 64)})
+			r.blocks = append(r.blocks, newBlock(blockRows))
 			b, i = b+1, 0
 		} else {
 			b, i = r.splitLocked(b, i)
 		}
 	}
-	at := r.blocks[b]
-	at.rows = slices.Insert(at.rows, i, row{id: id})
+	r.blocks[b].insert(i, id)
+	r.nodes.take("")
+	r.versions.take("")
+	r.groups.take("")
+	r.size++
 	return b, i
 }
 
 // splitLocked halves a full block and returns the place of i.
 func (r *roster) splitLocked(b, i int) (int, int) {
-	low := r.blocks[b]
-	half := len(low.rows) / 2
-	high := &block{rows: append(make([]row, 0, blockRows), low.rows[half:]...)}
-	clear(low.rows[half:])
-	low.rows = low.rows[:half]
-	for k := range high.rows {
-		if high.rows[k].syncreq {
-			low.pending--
-			high.pending++
-		}
-		if high.rows[k].lags {
-			low.lagging--
-			high.lagging++
-		}
-	}
-	r.blocks = slices.Insert(r.blocks, b+1, high)
-	if i > half {
+	r.blocks = slices.Insert(r.blocks, b+1, r.blocks[b].split())
+	if half := len(r.blocks[b].ids); i > half {
 		return b + 1, i - half
 	}
 	return b, i
@@ -243,49 +198,42 @@ func (r *roster) removeLocked(id agent.ID) {
 		return
 	}
 	at := r.blocks[b]
-	r.countLocked(b, &at.rows[i], -1)
-	r.dropNamesLocked(&at.rows[i])
-	at.rows = slices.Delete(at.rows, i, i+1)
-	if len(at.rows) == 0 {
+	r.countLocked(at.at(i), -1)
+	r.nodes.drop(at.nodes[i])
+	r.versions.drop(at.versions[i])
+	r.groups.drop(at.groups[i])
+	at.remove(i)
+	if len(at.ids) == 0 {
 		r.blocks = slices.Delete(r.blocks, b, b+1)
 	}
 	r.size--
 }
 
 // countLocked adds an agent to the counts, or takes it away.
-func (r *roster) countLocked(b int, p *row, by int) {
-	if p.syncreq {
-		r.blocks[b].pending += by
-	}
+func (r *roster) countLocked(p place, by int) {
+	p.count(p.b, by)
 	if p.lags {
-		r.blocks[b].lagging += by
 		r.lagging.Add(int64(by))
 	}
-	if p.id == agent.Manager {
+	if p.id() == agent.Manager {
 		return
 	}
-	c := r.counts[p.node]
-	if c == nil {
-		c = &statusCounts{}
-		r.counts[p.node] = c
-	}
-	c[p.status] += by
-	if *c == (statusCounts{}) {
-		delete(r.counts, p.node)
-	}
+	status := p.b.statuses[p.i]
+	r.nodes.entries[p.b.nodes[p.i]].agents[status] += by
+	r.versions.entries[p.b.versions[p.i]].agents[status] += by
+	r.groups.entries[p.b.groups[p.i]].agents[status] += by
 }
 
-// afterLocked yields the rows with ids above the given one, ascending.
-func (r *roster) afterLocked(id agent.ID) iter.Seq[*row] {
-	return func(yield func(*row) bool) {
+// afterLocked yields the agents with ids above the given one, ascending.
+func (r *roster) afterLocked(id agent.ID) iter.Seq[place] {
+	return func(yield func(place) bool) {
 		b, i, ok := r.findLocked(id)
 		if ok {
 			i++
 		}
 		for ; b < len(r.blocks); b, i = b+1, 0 {
-			rows := r.blocks[b].rows
-			for ; i < len(rows); i++ {
-				if !yield(&rows[i]) {
+			for at := r.blocks[b]; i < len(at.ids); i++ {
+				if !yield(at.at(i)) {
 					return
 				}
 			}
@@ -293,15 +241,15 @@ func (r *roster) afterLocked(id agent.ID) iter.Seq[*row] {
 	}
 }
 
-// pendingLocked yields the rows above id that are to be reported.
-func (r *roster) pendingLocked(id agent.ID) iter.Seq[*row] {
-	return func(yield func(*row) bool) {
+// pendingLocked yields the agents above id that are to be reported.
+func (r *roster) pendingLocked(id agent.ID) iter.Seq[place] {
+	return func(yield func(place) bool) {
 		for _, b := range r.blocks {
-			if b.pending == 0 || b.rows[len(b.rows)-1].id <= id {
+			if b.pending == 0 || b.last() <= id {
 				continue
 			}
 			for i := range b.rows {
-				if p := &b.rows[i]; p.syncreq && p.id > id && !yield(p) {
+				if p := b.at(i); p.syncreq && p.id() > id && !yield(p) {
 					return
 				}
 			}

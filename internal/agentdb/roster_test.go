@@ -4,7 +4,6 @@ import (
 	"context"
 	"flag"
 	"fmt"
-	"maps"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -156,39 +155,4 @@ func manyAtOnce(ctx context.Context, t *rapid.T, s *Store, id *rapid.Generator[a
 	for range ids {
 		<-done
 	}
-}
-
-// A roster of many ids in any order keeps them sorted, and its counts right.
-func TestRoster_Order(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		r := newRoster()
-		want := map[agent.ID]bool{}
-		for range rapid.IntRange(1, 3000).Draw(t, "steps") {
-			id := agent.ID(rapid.Int32Range(1, 4000).Draw(t, "id"))
-			if rapid.IntRange(0, 3).Draw(t, "what") == 0 {
-				r.removeLocked(id)
-				delete(want, id)
-			} else {
-				r.putLocked(&record{id: id, node: fmt.Sprint(id % 3), syncreq: id%2 == 0})
-				want[id] = true
-			}
-		}
-		last, n, pending := agent.ID(-1), 0, 0
-		for p := range r.afterLocked(-1) {
-			if p.id <= last || !want[p.id] {
-				t.Fatal(last, p.id)
-			}
-			last, n = p.id, n+1
-			if p.syncreq {
-				pending++
-			}
-		}
-		due := 0
-		for range r.pendingLocked(-1) {
-			due++
-		}
-		if n != len(want) || r.size != n || due != pending || len(r.names.numbers) > 4 {
-			t.Fatal(n, len(want), r.size, due, pending, maps.Clone(r.names.numbers))
-		}
-	})
 }

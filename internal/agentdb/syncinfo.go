@@ -147,7 +147,7 @@ func (r *roster) due(after agent.ID, max int) []dueAgent {
 		if max > 0 && len(list) == max {
 			break
 		}
-		list = append(list, dueAgent{id: p.id, seq: p.seq})
+		list = append(list, dueAgent{id: p.id(), seq: p.seq})
 	}
 	return list
 }
