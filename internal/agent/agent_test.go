@@ -93,6 +93,12 @@ func TestGlobalHash(t *testing.T) {
 	}
 }
 
+// allKeys are those of a file.
+func allKeys(file string, limits KeyLimits) (keys []Key, bad []LineError, err error) {
+	bad, err = ReadKeys(strings.NewReader(file), limits, func(k Key) { keys = append(keys, k) })
+	return keys, bad, err
+}
+
 func TestReadKeys(t *testing.T) {
 	const file = "007 web-01 any aa\r\n" +
 		"# comment\n" +
@@ -105,7 +111,7 @@ func TestReadKeys(t *testing.T) {
 		"005 name any\n" +
 		"006 " + "nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn any topsecret\n" +
 		"010 last any ee extra"
-	keys, bad, err := ReadKeys(strings.NewReader(file), KeyLimits{Line: 60})
+	keys, bad, err := allKeys(file, KeyLimits{Line: 60})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -130,10 +136,10 @@ func TestReadKeys(t *testing.T) {
 
 func TestReadKeys_IsBounded(t *testing.T) {
 	file := strings.Repeat("1 a any k\n", 3) + strings.Repeat("bad\n", 5)
-	if _, _, err := ReadKeys(strings.NewReader(file), KeyLimits{Keys: 2}); !errors.Is(err, ErrTooManyKeys) {
+	if _, _, err := allKeys(file, KeyLimits{Keys: 2}); !errors.Is(err, ErrTooManyKeys) {
 		t.Error(err)
 	}
-	keys, bad, err := ReadKeys(strings.NewReader(file), KeyLimits{Keys: 3, Bad: 2})
+	keys, bad, err := allKeys(file, KeyLimits{Keys: 3, Bad: 2})
 	if len(keys) != 3 || len(bad) != 2 || err != nil {
 		t.Error(len(keys), len(bad), err)
 	}
@@ -160,7 +166,7 @@ func FuzzReadKeys(f *testing.F) {
 	f.Add("007 web-01 any aa\n003 !old any cc\n")
 	f.Add("#\n 1\n1 2 3")
 	f.Fuzz(func(t *testing.T, file string) {
-		keys, bad, err := ReadKeys(strings.NewReader(file), KeyLimits{Keys: 50, Line: 100, Bad: 50})
+		keys, bad, err := allKeys(file, KeyLimits{Keys: 50, Line: 100, Bad: 50})
 		if err != nil && !errors.Is(err, ErrTooManyKeys) {
 			t.Fatal(err)
 		}

@@ -91,18 +91,18 @@ func (e LineError) Error() string { return fmt.Sprintf("line %d: %v", e.Line, e.
 // Unwrap returns what is wrong with the line.
 func (e LineError) Unwrap() error { return e.Err }
 
-// ReadKeys reads the lines of client.keys (docs/enrolment.md §8). Removed agents
-// are among the keys, in the order of the file. Lines that begin with '#' or a
-// blank, and empty ones, do not count. A bad line is reported and passed over;
-// err is of the reader, or ErrTooManyKeys.
-func ReadKeys(r io.Reader, limits KeyLimits) (keys []Key, bad []LineError, err error) {
+// ReadKeys reads the lines of client.keys (docs/enrolment.md §8) and gives each
+// key to take, in the order of the file; removed agents are among them. Lines that
+// begin with '#' or a blank, and empty ones, do not count. A bad line is reported
+// and passed over; err is of the reader, or ErrTooManyKeys.
+func ReadKeys(r io.Reader, limits KeyLimits, take func(Key)) (bad []LineError, err error) {
 	limits = limits.withDefaults()
 	b := bufio.NewReaderSize(r, limits.Line+2)
-	for number := 1; ; number++ {
+	for number, keys := 1, 0; ; number++ {
 		line, tooLong, readErr := readLine(b)
 		last := errors.Is(readErr, io.EOF)
 		if readErr != nil && !last {
-			return keys, bad, readErr
+			return bad, readErr
 		}
 		key, counts, wrong := Key{}, false, ErrKeyLineLong
 		if !tooLong {
@@ -111,13 +111,14 @@ func ReadKeys(r io.Reader, limits KeyLimits) (keys []Key, bad []LineError, err e
 		switch {
 		case wrong != nil && len(bad) < limits.Bad:
 			bad = append(bad, LineError{Line: number, Err: wrong})
-		case wrong == nil && counts && len(keys) >= limits.Keys:
-			return keys, bad, fmt.Errorf("%w: more than %d", ErrTooManyKeys, limits.Keys)
+		case wrong == nil && counts && keys >= limits.Keys:
+			return bad, fmt.Errorf("%w: more than %d", ErrTooManyKeys, limits.Keys)
 		case wrong == nil && counts:
-			keys = append(keys, key)
+			keys++
+			take(key)
 		}
 		if last {
-			return keys, bad, nil
+			return bad, nil
 		}
 	}
 }
@@ -139,8 +140,11 @@ func parseKey(line string) (key Key, counts bool, err error) {
 	if line == "" || line[0] == '#' || line[0] == ' ' {
 		return Key{}, false, nil
 	}
-	parts := strings.Split(line, " ")
-	if len(parts) < 4 || parts[1] == "" || parts[2] == "" || parts[3] == "" {
+	var parts [4]string
+	for i, rest, more := 0, line, true; i < len(parts) && more; i++ {
+		parts[i], rest, more = strings.Cut(rest, " ")
+	}
+	if parts[1] == "" || parts[2] == "" || parts[3] == "" {
 		return Key{}, false, ErrKeyLine
 	}
 	id, err := ParseID(parts[0])

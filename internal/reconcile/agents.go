@@ -1,12 +1,14 @@
 package reconcile
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"hash/maphash"
 	"io/fs"
 	"log/slog"
+	"maps"
 	"path"
 	"slices"
 	"strings"
@@ -59,7 +61,11 @@ func (r *Reconciler) reconcileAgents(ctx context.Context, result *Result) error 
 	if quiet, err := r.nothingNew(ctx); quiet || err != nil {
 		return err
 	}
-	ring, info, err := readKeys(r.cfg.Home)
+	known, err := r.rows(ctx)
+	if err != nil {
+		return err
+	}
+	ring, info, err := r.readKeys(known)
 	if err != nil {
 		return err
 	}
@@ -69,21 +75,27 @@ func (r *Reconciler) reconcileAgents(ctx context.Context, result *Result) error 
 	} else {
 		r.badLines.Recovered(r.log, "All lines of client.keys count again.")
 	}
-	rows := map[agent.ID]string{}
+	r.file.info, r.settled.valid = info, false
+	err = r.change(ctx, ring, known, result)
+	if err == nil && len(r.missing)+len(r.extra) == 0 {
+		r.settled = ring.all
+		r.settled.valid = true
+	}
+	return err
+}
+
+// rows reads the agents of the database.
+func (r *Reconciler) rows(ctx context.Context) (list rows, err error) {
 	err = r.cfg.Agents.EachAgent(ctx, func(id agent.ID, name string) {
 		if id != agent.Manager {
-			rows[id] = name
+			list = append(list, row{id: id, name: name})
 		}
 	})
 	if err != nil {
-		return fmt.Errorf("read agents of the database: %w", err)
+		return nil, fmt.Errorf("read agents of the database: %w", err)
 	}
-	r.file.info, r.settled.valid = info, false
-	err = r.change(ctx, ring, rows, result)
-	if err == nil && len(r.missing)+len(r.extra) == 0 {
-		r.settle(ring)
-	}
-	return err
+	slices.SortFunc(list, func(a, b row) int { return cmp.Compare(a.id, b.id) })
+	return list, nil
 }
 
 // keysChanged tells whether client.keys is another one than was compared last.
@@ -117,31 +129,15 @@ func (r *Reconciler) nothingNew(ctx context.Context) (bool, error) {
 	return rows.count == r.settled.count && rows.sum == r.settled.sum, nil
 }
 
-func (r *Reconciler) settle(ring *keyring) {
-	s := settled{valid: true}
-	for id, k := range ring.keys {
-		r.add(&s, id, k.Name)
-	}
-	r.settled = s
-}
-
 // change inserts, renames and deletes.
-func (r *Reconciler) change(ctx context.Context, ring *keyring, rows map[agent.ID]string, result *Result) error {
-	var missing, extra, renamed []agent.ID
-	for id, k := range ring.keys {
-		if name, there := rows[id]; !there {
-			missing = append(missing, id)
-		} else if name != k.Name {
-			renamed = append(renamed, id)
+func (r *Reconciler) change(ctx context.Context, ring *keyring, known rows, result *Result) error {
+	missing := slices.Sorted(maps.Keys(ring.missing)) // neighbours of a table are written together
+	var extra []agent.ID
+	for i := range known {
+		if !known[i].keyed {
+			extra = append(extra, known[i].id)
 		}
 	}
-	for id := range rows {
-		if _, there := ring.keys[id]; !there {
-			extra = append(extra, id)
-		}
-	}
-	slices.Sort(missing) // neighbours of a table are written together
-	slices.Sort(extra)
 	grace := time.Duration(0)
 	if r.cfg.Master && r.started {
 		grace = Grace
@@ -149,12 +145,12 @@ func (r *Reconciler) change(ctx context.Context, ring *keyring, rows map[agent.I
 	r.started = true
 	now := time.Now()
 	missing, gone := r.missing.due(now, 0, missing), r.extra.due(now, grace, extra)
-	gone = r.release(ring.doubt, gone, len(rows), now)
+	gone = r.release(ring.doubt, gone, len(known), now)
 	added, addErr := r.insert(ctx, ring, missing)
-	named, nameErr := each(ctx, renamed, func(id agent.ID) error {
-		return r.cfg.Agents.RenameAgent(ctx, id, ring.keys[id].Name)
+	named, nameErr := each(ctx, slices.Sorted(maps.Keys(ring.renamed)), func(id agent.ID) error {
+		return r.cfg.Agents.RenameAgent(ctx, id, ring.renamed[id])
 	})
-	removed, removeErr := each(ctx, gone, func(id agent.ID) error { return r.remove(ctx, id, rows[id], ring) })
+	removed, removeErr := r.removeAll(ctx, ring, known, gone)
 	result.AgentsAdded, result.AgentsRenamed, result.AgentsRemoved = len(added), len(named), len(removed)
 	forget(r.missing, added)
 	forget(r.extra, removed)
@@ -179,7 +175,7 @@ func (r *Reconciler) insert(ctx context.Context, ring *keyring, ids []agent.ID) 
 		return nil, nil
 	}
 	times := readTimestamps(r.cfg.Home)
-	return each(ctx, ids, func(id agent.ID) error { return r.cfg.Agents.AddAgent(ctx, ring.keys[id], times[id]) })
+	return each(ctx, ids, func(id agent.ID) error { return r.cfg.Agents.AddAgent(ctx, ring.missing[id], times[id]) })
 }
 
 // maxErrors bounds how many errors of one kind are told.
@@ -216,9 +212,25 @@ func each(ctx context.Context, ids []agent.ID, do func(id agent.ID) error) (done
 	return done, errors.Join(append(errs, ctx.Err())...)
 }
 
+// removeAll deletes agents.
+func (r *Reconciler) removeAll(ctx context.Context, ring *keyring, known rows, gone []agent.ID) (removed []agent.ID, err error) {
+	if len(gone) == 0 {
+		return nil, nil
+	}
+	names := make(map[string]bool, len(gone))
+	for _, id := range gone {
+		names[known.find(id).name] = true
+	}
+	used := ring.inUse(known, names)
+	return each(ctx, gone, func(id agent.ID) error {
+		name := known.find(id).name
+		return r.remove(ctx, id, name, used[name])
+	})
+}
+
 // remove deletes an agent's row and then what belongs to it. Only the row
 // counts: the rest, should it stay, does no harm.
-func (r *Reconciler) remove(ctx context.Context, id agent.ID, name string, ring *keyring) error {
+func (r *Reconciler) remove(ctx context.Context, id agent.ID, name string, used bool) error {
 	if err := r.cfg.Agents.DeleteAgent(ctx, id); err != nil {
 		return err
 	}
@@ -228,7 +240,7 @@ func (r *Reconciler) remove(ctx context.Context, id agent.ID, name string, ring 
 	}
 	errs = append(errs, r.cfg.Home.Remove(path.Join("queue/rids", id.String())))
 	// A new agent may have the name of the old one.
-	if oneElement(name) && !ring.names[name] {
+	if oneElement(name) && !used {
 		errs = append(errs, r.cfg.Home.RemoveAll(path.Join("queue/diff", name)))
 	}
 	for _, err := range errs {

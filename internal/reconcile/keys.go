@@ -2,11 +2,13 @@ package reconcile
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
+	"slices"
 	"syscall"
 	"time"
 
@@ -34,10 +36,30 @@ const (
 	absent        // it is not there
 )
 
-// keyring is a client.keys that has been read.
+// row is an agent of the database.
+type row struct {
+	id    agent.ID
+	keyed bool // client.keys has it
+	name  string
+}
+
+// rows are all of them, by id. A list takes a fraction of the memory of a map, and
+// this is done at a time when a node has enough to do.
+type rows []row
+
+func (l rows) find(id agent.ID) *row {
+	i, found := slices.BinarySearchFunc(l, id, func(r row, id agent.ID) int { return cmp.Compare(r.id, id) })
+	if !found {
+		return nil
+	}
+	return &l[i]
+}
+
+// keyring is what client.keys says that the rows of the database do not.
 type keyring struct {
-	keys     map[agent.ID]agent.Key // of agents that are not removed, without agent 0
-	names    map[string]bool        // theirs
+	missing  map[agent.ID]agent.Key // keys without row
+	renamed  map[agent.ID]string    // the names of keys whose row has another
+	all      settled                // of agents that are not removed, without agent 0
 	doubt    doubt
 	badLines []agent.LineError
 }
@@ -47,10 +69,11 @@ func same(a, b fs.FileInfo) bool {
 	return a != nil && b != nil && os.SameFile(a, b) && a.Size() == b.Size() && a.ModTime().Equal(b.ModTime())
 }
 
-// readKeys reads client.keys. One that is not there has no keys.
-func readKeys(home *os.Root) (ring *keyring, info fs.FileInfo, err error) {
-	ring = &keyring{keys: map[agent.ID]agent.Key{}, names: map[string]bool{}, doubt: absent}
-	f, err := home.OpenFile(keysPath, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+// readKeys compares client.keys with the rows, of which it marks those that it
+// has. A file that is not there has no keys.
+func (r *Reconciler) readKeys(known rows) (ring *keyring, info fs.FileInfo, err error) {
+	ring = &keyring{missing: map[agent.ID]agent.Key{}, renamed: map[agent.ID]string{}, doubt: absent}
+	f, err := r.cfg.Home.OpenFile(keysPath, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if errors.Is(err, fs.ErrNotExist) {
 		return ring, nil, nil
 	}
@@ -65,34 +88,60 @@ func readKeys(home *os.Root) (ring *keyring, info fs.FileInfo, err error) {
 		return nil, nil, fmt.Errorf("%s is no file of at most %d bytes", keysPath, maxKeys)
 	}
 	var last lastByte
-	keys, bad, err := agent.ReadKeys(io.TeeReader(f, &last), agent.KeyLimits{})
+	ring.badLines, err = agent.ReadKeys(io.TeeReader(f, &last), agent.KeyLimits{}, func(k agent.Key) {
+		if !k.Removed && k.ID != agent.Manager && ring.take(known, k) {
+			r.add(&ring.all, k.ID, k.Name)
+		}
+	})
 	if err != nil {
 		return nil, nil, fmt.Errorf("read %s: %w", keysPath, err)
 	}
-	ring.take(keys, bad, last)
+	switch {
+	case ring.all.count == 0:
+		ring.doubt = empty
+	case len(ring.badLines) > 0 || last.b != '\n':
+		ring.doubt = broken
+	default:
+		ring.doubt = noDoubt
+	}
 	return ring, info, nil
 }
 
-func (r *keyring) take(keys []agent.Key, bad []agent.LineError, last lastByte) {
-	r.badLines = bad
-	for _, k := range keys {
-		if k.Removed || k.ID == agent.Manager {
-			continue
+// take takes in a key and says whether it counts: the database has room for one of
+// "7" and "007", the first.
+func (r *keyring) take(known rows, k agent.Key) bool {
+	switch at := known.find(k.ID); {
+	case at == nil:
+		if _, again := r.missing[k.ID]; again {
+			return false
 		}
-		// The database has room for one of "7" and "007": the first.
-		if _, again := r.keys[k.ID]; !again {
-			r.keys[k.ID] = k
-			r.names[k.Name] = true
-		}
-	}
-	switch {
-	case len(r.keys) == 0:
-		r.doubt = empty
-	case len(bad) > 0 || last.b != '\n':
-		r.doubt = broken
+		r.missing[k.ID] = k
+	case at.keyed:
+		return false
 	default:
-		r.doubt = noDoubt
+		at.keyed = true
+		if at.name != k.Name {
+			r.renamed[k.ID] = k.Name
+		}
 	}
+	return true
+}
+
+// inUse gives those of the names that agents with a key have.
+func (r *keyring) inUse(known rows, names map[string]bool) map[string]bool {
+	used := map[string]bool{}
+	for i := range known {
+		if at := &known[i]; at.keyed && names[at.name] && r.renamed[at.id] == "" {
+			used[at.name] = true
+		}
+	}
+	for _, name := range r.renamed {
+		used[name] = names[name]
+	}
+	for _, k := range r.missing {
+		used[k.Name] = names[k.Name]
+	}
+	return used
 }
 
 // lastByte remembers the last byte written to it.
