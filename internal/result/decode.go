@@ -142,7 +142,7 @@ func (d decoder) failures(a *Affected, o Object) error {
 	if len(keys) != len(values) {
 		return undecodable("failed items: %d errors, %d lists of ids", len(keys), len(values))
 	}
-	left := d.IDs
+	left, united := d.IDs, newFailures()
 	for i, key := range keys {
 		e, ok := fault.ParseBare(key, d.IDs)
 		if !ok {
@@ -153,8 +153,9 @@ func (d decoder) failures(a *Affected, o Object) error {
 			return err
 		}
 		left -= len(ids)
-		a.Fail(e, ids...)
+		united.add(Failure{Err: e, IDs: ids})
 	}
+	a.Failed = united.distinct()
 	return nil
 }
 

@@ -69,7 +69,7 @@ func (a *Affected) append(dst []byte) []byte {
 	dst = append(dst, `, "failed_items_keys": `...)
 	dst = appendList(dst, a.Failed, func(dst []byte, f Failure) []byte { return append(dst, f.Err.Bare()...) })
 	dst = append(dst, `, "failed_items_values": `...)
-	dst = appendList(dst, a.Failed, func(dst []byte, f Failure) []byte { return appendList(dst, f.IDs, appendID) })
+	dst = appendList(dst, a.Failed, func(dst []byte, f Failure) []byte { return appendList(dst, distinct(f.IDs), appendID) })
 	return append(dst, '}')
 }
 

@@ -56,7 +56,7 @@ func mergeErrors(a, b *fault.Error) *fault.Error {
 		maps.Copy(merged.NodeErrors, a.NodeErrors)
 		maps.Copy(merged.NodeErrors, b.NodeErrors)
 	}
-	_, merged.IDs = distinct(slices.Concat(a.IDs, b.IDs))
+	merged.IDs = distinct(slices.Concat(a.IDs, b.IDs))
 	return &merged
 }
 
@@ -67,24 +67,13 @@ func mergeFailure(r Result, e *fault.Error) Outcome {
 	if !lists || len(e.IDs) == 0 || !e.HasIDs() {
 		return Outcome{Err: e}
 	}
-	merged := a.clone()
-	merged.Fail(e, e.IDs...)
-	return Outcome{Result: merged}
-}
-
-// clone copies a so that failures can be added to the copy.
-func (a *Affected) clone() *Affected {
-	c := *a
-	c.index = failureIndex{}
-	c.Failed = make([]Failure, len(a.Failed))
-	for i, f := range a.Failed {
-		c.Failed[i] = Failure{Err: f.Err, IDs: slices.Clip(f.IDs)}
-	}
-	return &c
+	merged := *a
+	merged.Failed = newFailures(a.Failed, []Failure{{Err: e, IDs: e.IDs}}).distinct()
+	return Outcome{Result: &merged}
 }
 
 func mergeAffected(a, b *Affected) (*Affected, error) {
-	merged := a.clone()
+	merged := *a
 	var err error
 	if merged.Items, err = newOrdering(a).merge(a.Items, b.Items); err != nil {
 		return nil, err
@@ -92,11 +81,9 @@ func mergeAffected(a, b *Affected) (*Affected, error) {
 	if merged.Extra, err = (values{}).objects(a.Extra, b.Extra); err != nil {
 		return nil, err
 	}
-	for _, f := range b.Failed {
-		merged.Fail(f.Err, f.IDs...)
-	}
+	merged.Failed = newFailures(a.Failed, b.Failed).distinct()
 	merged.Total = sum(a.Total, b.Total)
-	return merged, nil
+	return &merged, nil
 }
 
 // sum adds numbers of items, and stays at the highest number there is.

@@ -1,6 +1,7 @@
 package result
 
 import (
+	"bytes"
 	"cmp"
 	"encoding/json"
 	"math/big"
@@ -124,7 +125,7 @@ func (f sortField) cast(v json.RawMessage) (sortKey, error) {
 		s, err := text(v)
 		return sortKey{text: s}, err
 	case f.casting == "str":
-		return sortKey{text: string(v)}, nil
+		return sortKey{text: compact(v)}, nil
 	case f.casting != "int" && f.casting != "float":
 		return sortKey{}, undecodable("sort_casting %.40q does not exist", f.casting)
 	}
@@ -133,6 +134,15 @@ func (f sortField) cast(v json.RawMessage) (sortKey, error) {
 		return sortKey{}, undecodable("%.40q cannot be compared as %s", v, f.casting)
 	}
 	return sortKey{number: n}, nil
+}
+
+// compact is JSON text without spaces.
+func compact(v json.RawMessage) string {
+	var b bytes.Buffer
+	if json.Compact(&b, v) != nil {
+		return string(v)
+	}
+	return b.String()
 }
 
 // number takes a number, a truth value or a text of a number.

@@ -66,17 +66,9 @@ type Affected struct {
 	Extra Object
 	// The message of the answer when all, some or none succeeded.
 	AllMsg, SomeMsg, NoneMsg string
-
-	index failureIndex
 }
 
 func (*Affected) isResult() {}
-
-// Failure is an error and the ids that failed with it, without order.
-type Failure struct {
-	Err *fault.Error
-	IDs []ID
-}
 
 // Add appends one item and counts it. The error is that of an item that
 // cannot be encoded.
@@ -88,82 +80,6 @@ func (a *Affected) Add(item any) error {
 	a.Items = append(a.Items, text)
 	a.Total++
 	return nil
-}
-
-// Fail adds ids that failed with err. Equal errors (fault.Error.Identity)
-// share one entry, and an id stands in it once.
-func (a *Affected) Fail(err *fault.Error, ids ...ID) {
-	a.Failed = a.index.add(a.Failed, err, ids)
-}
-
-// TotalFailed counts the ids that failed.
-func (a *Affected) TotalFailed() int {
-	n := 0
-	for _, f := range a.Failed {
-		n += len(f.IDs)
-	}
-	return n
-}
-
-// failureIndex finds the entry of an error and the ids in it, so that many
-// single failures cost little. It follows the list it is used with, also when
-// somebody else has changed its length.
-type failureIndex struct {
-	entries map[string]int
-	ids     []map[ID]struct{}
-}
-
-func (x *failureIndex) add(list []Failure, err *fault.Error, ids []ID) []Failure {
-	if len(x.ids) != len(list) {
-		x.rebuild(list)
-	}
-	key := err.Identity()
-	i, ok := x.entries[key]
-	if !ok {
-		i = len(list)
-		list = append(list, Failure{Err: err})
-		x.entries[key] = i
-		x.ids = append(x.ids, map[ID]struct{}{})
-	}
-	if len(x.ids[i]) != len(list[i].IDs) {
-		x.ids[i], list[i].IDs = distinct(list[i].IDs)
-	}
-	for _, id := range ids {
-		if _, there := x.ids[i][id]; !there {
-			x.ids[i][id] = struct{}{}
-			list[i].IDs = append(list[i].IDs, id)
-		}
-	}
-	return list
-}
-
-func (x *failureIndex) rebuild(list []Failure) {
-	x.entries = make(map[string]int, len(list)+1)
-	x.ids = make([]map[ID]struct{}, len(list), len(list)+1)
-	for i, f := range list {
-		if key := f.Err.Identity(); !x.has(key) {
-			x.entries[key] = i
-		}
-		x.ids[i], list[i].IDs = distinct(f.IDs)
-	}
-}
-
-func (x *failureIndex) has(key string) bool {
-	_, ok := x.entries[key]
-	return ok
-}
-
-// distinct gives the ids as a set, and the list of them with each id once.
-func distinct(ids []ID) (map[ID]struct{}, []ID) {
-	set := make(map[ID]struct{}, len(ids))
-	var once []ID
-	for _, id := range ids {
-		if _, there := set[id]; !there {
-			set[id] = struct{}{}
-			once = append(once, id)
-		}
-	}
-	return set, once
 }
 
 // Outcome is what became of a request: a result or an error, never both.
