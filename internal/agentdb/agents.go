@@ -46,7 +46,7 @@ func (s *Store) FollowAgent(ctx context.Context, a NewAgent) error {
 			return err
 		}
 		if s.o.Master {
-			t.foresee(a.ID, true)
+			return t.foresee(a.ID, true)
 		}
 		return nil
 	})
@@ -99,9 +99,8 @@ func (s *Store) DeleteAgent(ctx context.Context, id agent.ID) error {
 			return err
 		}
 		t.remove(id)
-		t.foresee(id, false)
 		t.touchGroups()
-		return nil
+		return t.foresee(id, false)
 	})
 }
 

@@ -1,8 +1,15 @@
 package agentdb
 
 import (
+	"bufio"
+	"context"
 	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"testing"
+	"time"
 
 	"testudo/internal/agent"
 )
@@ -47,6 +54,109 @@ func TestInsertAgent_WhatFollowedItsKey(t *testing.T) {
 	add(insert, NewAgent{ID: 2, Name: "db"}, true)
 	if len(s.foreseen) != 0 {
 		t.Errorf("%d agents still foreseen", len(s.foreseen))
+	}
+}
+
+// foreseenPath, set for a process started by TestForeseen_Crash, is the database
+// in which it follows keys until it is killed.
+const foreseenPath = "AGENTDB_FORESEEN_PATH"
+
+// A master that is killed between a key and its enrolment: the agent is still
+// foreseen when it is started again, and only until it is enrolled.
+func TestForeseen_Crash(t *testing.T) {
+	if path := os.Getenv(foreseenPath); path != "" {
+		s := startAt(t, Options{Path: path, Master: true})
+		for id := agent.ID(1); ; id++ {
+			if err := s.FollowAgent(t.Context(), NewAgent{ID: id, Name: fmt.Sprint("agent-", int(id))}); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := fmt.Printf("ack %d\n", id); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	path := filepath.Join(t.TempDir(), "global.db")
+	last := followUntilKilled(t, path, 20)
+	s := startAt(t, Options{Path: path, Master: true})
+	enrol := func(id agent.ID) error {
+		return s.InsertAgent(t.Context(), NewAgent{ID: id, Name: "enrolled", InternalKey: ptr("key")})
+	}
+	for id := agent.ID(1); id <= last; id++ {
+		if err := enrol(id); err != nil {
+			t.Errorf("agent %v: %v", id, err)
+		}
+		if broken := new(QueryError); !errors.As(enrol(id), &broken) {
+			t.Errorf("agent %v was enrolled twice", id)
+		}
+	}
+	if left := dump(t, s, "SELECT id FROM t_foreseen WHERE id <= ?1", int64(last)); left != "[]" {
+		t.Errorf("still foreseen: %s", left)
+	}
+	sameRoster(t, s)
+}
+
+// followUntilKilled kills a process after so many agents and gives the last one
+// that was acknowledged.
+func followUntilKilled(t *testing.T, path string, acks int) (last agent.ID) {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run", "^TestForeseen_Crash$")
+	cmd.Env = append(os.Environ(), foreseenPath+"="+path)
+	out, err := cmd.StdoutPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	for lines := bufio.NewScanner(out); lines.Scan(); {
+		var id agent.ID
+		if _, err := fmt.Sscanf(lines.Text(), "ack %d", &id); err != nil || id <= last {
+			continue // the last line may be cut off
+		}
+		if last = id; int(last) == acks {
+			if err := cmd.Process.Kill(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	_ = cmd.Wait() // it was killed
+	if int(last) < acks {
+		t.Fatalf("the process ended by itself after %d of %d", last, acks)
+	}
+	return last
+}
+
+// What is foreseen is forgotten with the agent, and when it is old.
+func TestForeseen_IsForgotten(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "global.db")
+	s := startAt(t, Options{Path: path, Master: true})
+	for id := range agent.ID(3) {
+		if err := s.FollowAgent(t.Context(), NewAgent{ID: id + 1, Name: "a"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.DeleteAgent(t.Context(), 3); err != nil {
+		t.Fatal(err)
+	}
+	if got := dump(t, s, "SELECT id FROM t_foreseen"); got != `[{"id":1},{"id":2}]` {
+		t.Errorf("foreseen: %s", got)
+	}
+	long := int64(foreseenFor / time.Second)
+	err := s.write(t.Context(), true, func(t *tx) error {
+		return t.exec("UPDATE t_foreseen SET since = since - ?1 WHERE id = 1", long)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	again := func(context.Context) error { return s.reopen(t.Context(), func() error { return nil }) }
+	if err := s.between(t.Context(), again); err != nil {
+		t.Fatal(err)
+	}
+	if broken := new(QueryError); !errors.As(s.InsertAgent(t.Context(), NewAgent{ID: 1, Name: "a"}), &broken) {
+		t.Error("what was foreseen long ago is foreseen still")
+	}
+	if got := dump(t, s, "SELECT id FROM t_foreseen"); got != `[{"id":2}]` {
+		t.Errorf("foreseen after a restart: %s", got)
 	}
 }
 

@@ -131,7 +131,10 @@ func (s *Store) load(ctx context.Context) error {
 		return advise(err)
 	}
 	s.db.Store(db)
-	if err := s.loadRoster(ctx, false); err != nil {
+	if err = s.loadRoster(ctx, false); err == nil {
+		err = s.loadForeseen(ctx)
+	}
+	if err != nil {
 		return advise(errors.Join(fmt.Errorf("read the agents of %s: %w", s.o.Path, err), db.Close()))
 	}
 	return nil
