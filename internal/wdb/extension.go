@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"math"
 	"strconv"
+	"unicode/utf8"
 
 	"testudo/internal/agent"
 	"testudo/internal/agentdb"
@@ -14,6 +15,11 @@ import (
 const (
 	listBytes = replyBytes - 16 // the rest is around it
 	listRows  = 1024
+
+	// What is told of an agent that is too long for an answer: so many bytes of
+	// each text, and of all groups together. JSON may make six of each.
+	cutText   = 1024
+	cutGroups = 4096
 )
 
 // shownAgent is an agent as list-agents tells it (docs/agentdb.md §21).
@@ -26,6 +32,7 @@ type shownAgent struct {
 	Version       string   `json:"version,omitempty"`
 	Groups        []string `json:"groups"`
 	LastKeepalive int64    `json:"last_keepalive,omitempty"`
+	Cut           bool     `json:"cut,omitempty"` // not all of it
 }
 
 // listAgents is our own verb: agents by filter. "due" says that the page is full
@@ -49,6 +56,9 @@ func (s *Server) listAgents(ctx context.Context, args string) reply {
 	more := len(agents) > size
 	for i, a := range agents[:min(size, len(agents))] {
 		text, err := json.Marshal(show(a))
+		if err == nil && i == 0 && len(body)+len(text) > listBytes {
+			text, err = json.Marshal(show(a).cut()) // an empty page would never end
+		}
 		if err != nil {
 			return fail("Internal error")
 		}
@@ -73,6 +83,33 @@ func show(a agentdb.Agent) shownAgent {
 		shown.Groups = []string{}
 	}
 	return shown
+}
+
+// cut is as much of an agent as fits into any answer.
+func (a shownAgent) cut() shownAgent {
+	a.Cut = true
+	for _, text := range []*string{&a.Name, &a.IP, &a.Node, &a.Version} {
+		*text = beginning(*text, cutText)
+	}
+	left := cutGroups
+	for i, group := range a.Groups {
+		if left -= len(group) + 3; left < 0 { // with quotes and comma
+			a.Groups = a.Groups[:i]
+			break
+		}
+	}
+	return a
+}
+
+// beginning is the whole characters among the first n bytes.
+func beginning(text string, n int) string {
+	if len(text) <= n {
+		return text
+	}
+	for n > 0 && !utf8.RuneStart(text[n]) {
+		n--
+	}
+	return text[:n]
 }
 
 func (s *Server) countAgents(ctx context.Context, _ string) reply {
