@@ -24,12 +24,13 @@ func (e *UnsentError) Unwrap() error { return e.Err }
 // Client is one connection to a server. Calls wait for one another. After a call
 // that failed the connection is of no use and closed.
 type Client struct {
-	conn    *net.UnixConn
-	framing Framing
-	limits  Limits
+	conn   *net.UnixConn
+	limits Limits
 
-	turn chan struct{} // holds a token while nobody calls
-	r    *reader
+	turn    chan struct{} // holds a token while nobody calls
+	r       *reader
+	out     *sender
+	limited bool // what is read next has a time
 
 	closing sync.Once
 	closed  chan struct{}
@@ -48,8 +49,11 @@ func Dial(ctx context.Context, path string, framing Framing, limits Limits) (*Cl
 	}
 	limits = limits.withDefaults()
 	c := &Client{
-		conn: conn.(*net.UnixConn), framing: framing, limits: limits,
+		conn: conn.(*net.UnixConn), limits: limits,
 		turn: make(chan struct{}, 1), closed: make(chan struct{}),
+	}
+	if c.out, err = newSender(c.conn, framing, limits.Write); err != nil {
+		return nil, errors.Join(err, conn.Close())
 	}
 	c.r = &reader{src: c.conn, framing: framing, limit: limits.Message, keep: limits.Keep}
 	c.turn <- struct{}{}
@@ -90,22 +94,23 @@ func (c *Client) exchange(ctx context.Context, request []byte) ([]byte, error) {
 		return nil, ErrClosed
 	default:
 	}
-	if err := c.conn.SetDeadline(time.Time{}); err != nil {
-		return nil, err
+	if c.limited {
+		c.limited = false
+		if err := c.conn.SetReadDeadline(time.Time{}); err != nil {
+			return nil, err
+		}
 	}
 	// A call that is given up leaves a reply on the way, so the connection goes.
 	unhook := context.AfterFunc(ctx, func() { c.Close() })
 	defer unhook()
-	if err := c.conn.SetWriteDeadline(after(c.limits.Write)); err != nil {
-		return nil, err
-	}
-	if err := write(c.conn, c.framing, request); err != nil {
+	if err := c.out.send(request); err != nil {
 		if errors.Is(err, os.ErrDeadlineExceeded) {
 			return nil, err
 		}
 		return nil, &UnsentError{Err: err}
 	}
 	reply, err := c.r.next(func() {
+		c.limited = true
 		_ = c.conn.SetReadDeadline(after(c.limits.Read)) // the read that follows has the error
 	})
 	switch {

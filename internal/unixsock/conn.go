@@ -18,6 +18,7 @@ type Conn struct {
 
 	mu       sync.Mutex
 	stopping bool      // no message is read any more
+	limited  bool      // what is read next has a time
 	silent   time.Time // since when nothing has come and nothing is under way; else zero
 }
 
@@ -80,6 +81,10 @@ func (c *Conn) readWithin(d time.Duration) error {
 	if c.stopping {
 		return ErrClosed
 	}
+	if d == 0 && !c.limited {
+		return nil
+	}
+	c.limited = d != 0
 	return c.net.SetReadDeadline(after(d))
 }
 

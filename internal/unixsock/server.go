@@ -110,31 +110,14 @@ func (s *Server) each(do func(*Conn)) {
 	}
 }
 
-// accept hands on connections until ctx ends or ln fails.
+// accept hands on connections, as many as there may be, until ctx ends or ln
+// fails.
 func (s *Server) accept(ctx context.Context, ln *Listener, each func(*Conn)) error {
 	var number uint64
-	pause := time.Duration(0)
-	for {
-		nc, err := ln.AcceptUnix()
-		switch {
-		case err == nil:
-		case passing(err):
-			// Descriptors or memory have run out; some will come back.
-			if pause == 0 {
-				s.log.Warn("Could not accept a connection.", "socket", ln.Path(), "err", err)
-			}
-			pause = min(max(2*pause, 10*time.Millisecond), time.Second)
-			if !wait(ctx, pause) {
-				return nil
-			}
-			continue
-		default:
-			return fmt.Errorf("accept connections on socket %s: %w", ln.Path(), err)
-		}
-		pause = 0
+	return ln.Each(ctx, s.log, func(nc *net.UnixConn) {
 		if s.stats.open.Load() >= int64(s.limits.Connections) && !s.makeRoom(ln.Path()) {
 			nc.Close()
-			continue
+			return
 		}
 		if s.stats.open.Load() < int64(s.limits.Connections)/2 { // not at each connection around the limit
 			s.full.Recovered(s.log, "Connections are taken again.", slog.String("socket", ln.Path()))
@@ -147,27 +130,7 @@ func (s *Server) accept(ctx context.Context, ln *Listener, each func(*Conn)) err
 		s.conns[c] = struct{}{}
 		s.mu.Unlock()
 		each(c)
-	}
-}
-
-func passing(err error) bool {
-	for _, e := range []error{syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM, syscall.ECONNABORTED} {
-		if errors.Is(err, e) {
-			return true
-		}
-	}
-	return false
-}
-
-func wait(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
+	})
 }
 
 // serve is the life of one client.
@@ -181,6 +144,11 @@ func (s *Server) serve(ctx context.Context, c *Conn, handler Handler) {
 		close(c.gone)
 	}()
 	r := &reader{src: c.net, framing: s.framing, limit: s.limits.Message, keep: s.limits.Keep}
+	out, err := newSender(c.net, s.framing, s.limits.Write)
+	if err != nil {
+		s.count(c, err)
+		return
+	}
 	for !c.leaving {
 		request, err := s.receive(c, r)
 		if err != nil {
@@ -192,7 +160,7 @@ func (s *Server) serve(ctx context.Context, c *Conn, handler Handler) {
 		if reply == nil {
 			continue
 		}
-		if err := s.send(c, reply); err != nil {
+		if err := s.send(out, reply); err != nil {
 			s.count(c, err)
 			return
 		}
@@ -220,26 +188,11 @@ func (s *Server) receive(c *Conn, r *reader) ([]byte, error) {
 	return request, err
 }
 
-func (s *Server) send(c *Conn, reply []byte) error {
+func (s *Server) send(out *sender, reply []byte) error {
 	if len(reply) > s.limits.Reply {
 		return fmt.Errorf("reply: %w: %d bytes, limit %d", ErrTooLong, len(reply), s.limits.Reply)
 	}
-	if err := c.net.SetWriteDeadline(after(s.limits.Write)); err != nil {
-		return err
-	}
-	return write(c.net, s.framing, reply)
-}
-
-// write sends one message in one go.
-func write(conn *net.UnixConn, framing Framing, message []byte) error {
-	if framing.Append == nil {
-		_, err := conn.Write(message)
-		return err
-	}
-	var room [64]byte
-	parts := net.Buffers{framing.Append(room[:0], len(message)), message}
-	_, err := parts.WriteTo(conn)
-	return err
+	return out.send(reply)
 }
 
 // count books why a connection ended.
