@@ -142,11 +142,7 @@ func (s *Server) handle(ctx context.Context, conn *unixsock.Conn, message []byte
 
 // attend waits for a turn and answers.
 func (s *Server) attend(ctx context.Context, text string) (r reply, who string) {
-	waiting, cancel := context.WithTimeout(ctx, s.o.QueryTime)
-	defer cancel()
-	select {
-	case s.requests <- struct{}{}:
-	case <-waiting.Done():
+	if !s.admit(ctx) {
 		return fail("Too many requests are under way"), "none"
 	}
 	defer func() {
@@ -158,6 +154,23 @@ func (s *Server) attend(ctx context.Context, text string) (r reply, who string) 
 		}
 	}()
 	return s.answer(ctx, text)
+}
+
+// admit waits for a turn; false when none comes in time.
+func (s *Server) admit(ctx context.Context) bool {
+	select {
+	case s.requests <- struct{}{}:
+		return true
+	default:
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.o.QueryTime)
+	defer cancel()
+	select {
+	case s.requests <- struct{}{}:
+		return true
+	case <-ctx.Done():
+		return false
+	}
 }
 
 // broken is the reply for an error of the agent database.
