@@ -66,6 +66,12 @@ func sameRoster(t testing.TB, s *Store) {
 	if d := cmp.Diff(counts, gotCounts); d != "" || err != nil {
 		t.Error(d, err)
 	}
+	counts.ByNode["a node without any"] = nil
+	for node, states := range counts.ByNode {
+		if got := s.ActiveAgents(node); got != states[agent.Active] {
+			t.Errorf("node %q has %d active agents, not %d", node, got, states[agent.Active])
+		}
+	}
 }
 
 // Whatever is done, the roster is the table.

@@ -70,6 +70,7 @@ type Node struct {
 	Home   string
 	Master *integrity.Master // of the master
 	Worker *integrity.Worker // of a worker
+	Tree   *filetree.Tree
 	Store  *States
 	Board  *health.Board
 	Log    *Lines
@@ -174,7 +175,7 @@ func (n *Node) begin() (*os.Root, *filetree.Tree, context.Context) {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
-	n.cancel = cancel
+	n.cancel, n.Tree = cancel, tree
 	n.close = []func(){func() { _ = root.Close() }, func() { _ = tree.Close() }}
 	return root, tree, ctx
 }

@@ -2,6 +2,7 @@ package nodeinfo
 
 import (
 	"context"
+	"sync/atomic"
 
 	"testudo/internal/cluster"
 	"testudo/internal/session"
@@ -11,6 +12,14 @@ import (
 type Master struct {
 	cfg    MasterConfig
 	hashes hashes
+	asked  atomic.Pointer[askedNodes]
+}
+
+// askedNodes is the last argument of get_nodes as it was read: clients ask the
+// same again and again.
+type askedNodes struct {
+	argument string
+	filter   NodeFilter
 }
 
 // NewMaster returns the master's end over the parts of the node.
@@ -53,7 +62,7 @@ func nodeOf(w *cluster.Member) Node {
 
 // GetNodes answers get_nodes with JSON. The error is a *fault.Error.
 func (m *Master) GetNodes(_ context.Context, filter []byte) ([]byte, error) {
-	f, err := ParseNodeFilter(filter)
+	f, err := m.nodeFilter(filter)
 	if err != nil {
 		return nil, err
 	}
@@ -63,6 +72,20 @@ func (m *Master) GetNodes(_ context.Context, filter []byte) ([]byte, error) {
 	}
 	return f.appendNodes(make([]byte, 0, 48+96*len(nodes)), nodes, total), nil
 }
+
+func (m *Master) nodeFilter(argument []byte) (NodeFilter, error) {
+	if last := m.asked.Load(); last != nil && last.argument == string(argument) {
+		return last.filter, nil
+	}
+	f, err := ParseNodeFilter(argument)
+	if err == nil && len(argument) <= maxKept {
+		m.asked.Store(&askedNodes{string(argument), f})
+	}
+	return f, err
+}
+
+// maxKept bounds the argument that is kept.
+const maxKept = 4 << 10
 
 // Health tells how the nodes are that the filter wants.
 func (m *Master) Health(f HealthFilter) Health {

@@ -1,0 +1,69 @@
+package integrity_test
+
+import (
+	"testing"
+	"time"
+
+	"testudo/internal/clustertest"
+	"testudo/internal/integrity"
+)
+
+func TestMaster_Status(t *testing.T) {
+	run(t, func(t *testing.T, c *clustertest.Cluster) {
+		boss := c.StartMaster()
+		boss.Write("etc/rules/a.xml", "a")
+		boss.Write("etc/rules/b.xml", "b")
+		if _, known := boss.Master.Status("1"); known {
+			t.Error("a worker that was never here has a status")
+		}
+		began := time.Now()
+		c.Node("1").Write("etc/rules/b.xml", "another b")
+		c.Node("1").Write("etc/lists/extra", "x")
+		worker := c.StartWorker("1")
+		c.WaitEqual(inStep)
+
+		s, known := boss.Master.Status("1")
+		if !known || !s.Free || !s.Synced || s.Missing != 1 || s.Shared != 1 || s.Extra != 1 {
+			t.Errorf("after the first synchronisation: %+v, %v", s, known)
+		}
+		for what, span := range map[string][2]time.Time{"check": {s.CheckStarted, s.CheckEnded}, "sync": {s.SyncStarted, s.SyncEnded}} {
+			if span[0].Before(began) || span[1].Before(span[0]) || span[1].After(time.Now()) {
+				t.Errorf("%s from %v to %v", what, span[0], span[1])
+			}
+		}
+		time.Sleep(inStep)
+		later, _ := boss.Master.Status("1")
+		if !later.CheckEnded.After(s.CheckEnded) || later.SyncEnded != s.SyncEnded || later.Missing != 1 {
+			t.Errorf("checks without a difference: %+v", later)
+		}
+		worker.Stop()
+		time.Sleep(time.Second)
+		if _, known := boss.Master.Status("1"); known {
+			t.Error("a worker that has gone has a status")
+		}
+		c.StartWorker("1")
+		time.Sleep(inStep)
+		if s, known := boss.Master.Status("1"); !known || s.Synced || !s.SyncStarted.IsZero() || s.CheckEnded.IsZero() {
+			t.Errorf("a new session in step: %+v, %v", s, known)
+		}
+		c.Verify()
+	})
+}
+
+func TestReader_ReadsWhatChanged(t *testing.T) {
+	run(t, func(t *testing.T, c *clustertest.Cluster) {
+		boss := c.StartMaster()
+		boss.Write("etc/rules/a.xml", "a")
+		reader := integrity.NewReader(boss.Tree)
+		for _, content := range []string{"one", "two", "three"} {
+			boss.Write("etc/rules/a.xml", content)
+			m, err := reader.Manifest(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if e, _ := m.Lookup("etc/rules/a.xml"); m.Len() != 1 || e.Size != int64(len(content)) {
+				t.Errorf("after %q: %d files, %+v", content, m.Len(), e)
+			}
+		}
+	})
+}
