@@ -136,7 +136,7 @@ func (e *Error) HasIDs() bool { return e.class().hasIDs() }
 // Text is the fixed text of the code: the beginning by which peers and
 // administrators recognise it. A code without one gives "Code N".
 func (c Code) Text() string {
-	if d, ok := codes[c]; ok {
+	if d, ok := define(c); ok {
 		return d.text
 	}
 	return "Code " + strconv.Itoa(int(c))
@@ -145,7 +145,7 @@ func (c Code) Text() string {
 // Class is the class in which the code is normally sent; ClassInternal for a
 // code that is not listed.
 func (c Code) Class() Class {
-	if d, ok := codes[c]; ok {
+	if d, ok := define(c); ok {
 		return d.class
 	}
 	return ClassInternal
@@ -153,4 +153,7 @@ func (c Code) Class() Class {
 
 // Advice says in one sentence what an operator should do about the code, or
 // is empty. It is for logs and command lines, never for the wire.
-func (c Code) Advice() string { return codes[c].advice }
+func (c Code) Advice() string {
+	d, _ := define(c)
+	return d.advice
+}

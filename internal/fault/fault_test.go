@@ -72,15 +72,28 @@ func TestWrap_CauseStaysHome(t *testing.T) {
 }
 
 func TestCodes_EveryOneIsWhole(t *testing.T) {
-	for code, d := range codes {
-		if d.text == "" || !d.class.Known() {
-			t.Errorf("code %d: %+v", code, d)
-		}
-		if code.Text() != d.text || code.Class() != d.class || code.Advice() != d.advice {
-			t.Errorf("code %d: accessors differ from the table", code)
+	for _, table := range []map[Code]definition{codes, apiCodes} {
+		for code, d := range table {
+			if d.text == "" || !d.class.Known() {
+				t.Errorf("code %d: %+v", code, d)
+			}
+			if code.Text() != d.text || code.Class() != d.class || code.Advice() != d.advice {
+				t.Errorf("code %d: accessors differ from the table", code)
+			}
 		}
 	}
 	if c := Code(77); c.Class() != ClassInternal || c.Text() != "Code 77" || c.Advice() != "" {
 		t.Error("a code that is not listed has no neutral meaning")
+	}
+}
+
+func TestCodes_OfTheUpgradeModule(t *testing.T) {
+	for number, class := range map[Code]Class{0: ClassInternal, 8: ClassInternal, 9: ClassBadRequest, 12: ClassBadRequest, 13: ClassBadRequest, 14: ClassInternal} {
+		if got := New(Upgrade+number, "text of the module"); got.Class != class || got.Message() != "The upgrade of the agent was refused: text of the module" {
+			t.Errorf("%d: %s %q", number, got.Class, got.Message())
+		}
+	}
+	if Code(1900).Text() != "Code 1900" {
+		t.Error("the numbers of the module do not end")
 	}
 }

@@ -24,7 +24,7 @@ var codes = map[Code]definition{
 
 	BadOffset:        {ClassBadRequest, "Invalid offset", ""},
 	BadLimit:         {ClassBadRequest, "Invalid limit", ""},
-	BadSortField:     {ClassBadRequest, "Not a valid sort field", ""},
+	BadSortField:     {ClassBadRequest, "Not a valid sort field ", ""},
 	LimitTooHigh:     {ClassBadRequest, "Specified limit exceeds maximum allowed", ""},
 	LimitZero:        {ClassBadRequest, "0 is not a valid limit", ""},
 	UnknownAgent:     {ClassNotFound, "Agent does not exist", ""},
