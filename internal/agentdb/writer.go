@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime"
 	"runtime/debug"
 	"sync/atomic"
 	"time"
@@ -152,7 +153,7 @@ func (s *Store) Run(ctx context.Context) error {
 			probe = s.probe()
 			batch = append(batch, probe)
 		}
-		batch = s.gather(batch)
+		batch = s.gatherMore(batch)
 		for rest := batch; len(rest) > 0; {
 			rest = s.commit(ctx, rest)
 		}
@@ -161,6 +162,18 @@ func (s *Store) Run(ctx context.Context) error {
 		}
 		clear(batch)
 		late.arm(s.roster.lagging.Load() > 0)
+	}
+}
+
+// gatherMore is gather, after those that are about to add something had a turn: the
+// fewer transactions, the less each operation costs.
+func (s *Store) gatherMore(batch []*op) []*op {
+	for {
+		before := len(batch)
+		runtime.Gosched()
+		if batch = s.gather(batch); len(batch) == before || len(batch) >= queueLength {
+			return batch
+		}
 	}
 }
 
