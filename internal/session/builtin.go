@@ -136,7 +136,7 @@ func (s *Session) expire(ctx context.Context) {
 	for {
 		select {
 		case now := <-tick.C:
-			s.strings.expire(now)
+			s.strings.Expire(now)
 			s.uploads.expire(now)
 		case <-ctx.Done():
 			return

@@ -65,7 +65,7 @@ func (s *Session) AcceptHello(ctx context.Context) (Hello, error) {
 
 // Refuse answers a hello with an error and closes the connection.
 func (s *Session) Refuse(h Hello, why error) {
-	reply := errorReply(why)
+	reply := ErrorReply(why)
 	if err := s.answerHello(h, reply); err == nil {
 		s.linger()
 	}

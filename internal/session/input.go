@@ -61,7 +61,7 @@ func (s *Session) read() error {
 		if frame.Sealed {
 			s.sealing.ready.Store(true) // the peer is prepared for them: it sends them
 		}
-		if isReply(frame.Command) {
+		if IsReply(frame.Command) {
 			s.calls.answer(frame)
 			continue
 		}
@@ -131,7 +131,7 @@ func (s *Session) answer(frame wire.Frame, r route) {
 	reply, err := r.handle(s.ctx, s, frame.Payload)
 	if err != nil {
 		s.logRefusal(frame.Command, r, err)
-		reply = errorReply(err)
+		reply = ErrorReply(err)
 	}
 	out := wire.Frame{Counter: frame.Counter, Command: reply.Command, Payload: reply.Payload}
 	control := r.control && len(reply.Payload) <= controlBytes

@@ -14,7 +14,8 @@ const (
 	replyWorker = "ok-c"
 )
 
-func isReply(command string) bool {
+// IsReply says whether a command is the name of a reply.
+func IsReply(command string) bool {
 	switch command {
 	case replyOK, replyErr, replyMaster, replyWorker:
 		return true
@@ -45,7 +46,8 @@ type PlainError string
 
 func (e PlainError) Error() string { return string(e) }
 
-func unknownCommand(name string) PlainError {
+// UnknownCommand is the answer to a command that has no handler.
+func UnknownCommand(name string) PlainError {
 	return PlainError(fmt.Sprintf("unknown command 'b'%s''", name))
 }
 
@@ -95,6 +97,6 @@ func (m *Mux) find(command string) route {
 
 func unknownRoute(command string) route {
 	return route{control: true, unknown: true, handle: func(context.Context, *Session, []byte) (Reply, error) {
-		return Reply{}, unknownCommand(command)
+		return Reply{}, UnknownCommand(command)
 	}}
 }

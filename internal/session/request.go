@@ -166,8 +166,8 @@ func (t *calls) close() {
 	clear(t.open)
 }
 
-// errorReply is the "err" frame for a handler's error.
-func errorReply(err error) Reply {
+// ErrorReply is the "err" frame for a handler's error.
+func ErrorReply(err error) Reply {
 	var plain PlainError
 	if errors.As(err, &plain) {
 		return Reply{replyErr, []byte(plain)}

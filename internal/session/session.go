@@ -63,7 +63,7 @@ type Session struct {
 	unsent      gauge
 	inbox       chan request // bounded by inboxBudget as well
 	inboxBudget *semaphore.Weighted
-	strings     stringStore
+	strings     *Strings
 	uploads     uploadStore
 	inbound     deliveries
 	sendings    sendings
@@ -104,7 +104,7 @@ func New(conn net.Conn, cfg Config) *Session {
 	s.dec.SetTokenPolicy(cfg.Tokens)
 	s.calls.init()
 	s.sealing.init()
-	s.strings.limits = cfg.Limits
+	s.strings = NewStrings(cfg.Limits)
 	s.uploads.limits, s.uploads.home = cfg.Limits, cfg.Home
 	s.heard()
 	return s

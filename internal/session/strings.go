@@ -25,14 +25,18 @@ var (
 	ErrTooMuch = errors.New("limit reached")
 )
 
-// stringStore holds the long strings a peer is sending (docs/wire.md §10.1).
-type stringStore struct {
+// Strings holds the long strings a peer is sending (docs/wire.md §10.1). It is
+// safe for concurrent use.
+type Strings struct {
 	limits Limits
 
 	mu        sync.Mutex
 	open      map[uint32]*longString
 	announced int64 // bytes, of all open strings
 }
+
+// NewStrings returns a store within Limits.Strings, StringBytes and StringAge.
+func NewStrings(limits Limits) *Strings { return &Strings{limits: limits.withDefaults()} }
 
 type longString struct {
 	size    int64
@@ -42,7 +46,7 @@ type longString struct {
 
 // add makes room for a string. Memory is taken as bytes arrive, not for what
 // is announced.
-func (st *stringStore) add(size int64) (uint32, error) {
+func (st *Strings) add(size int64) (uint32, error) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	if len(st.open) >= st.limits.Strings {
@@ -60,7 +64,7 @@ func (st *stringStore) add(size int64) (uint32, error) {
 	return id, nil
 }
 
-func (st *stringStore) freeIDLocked() uint32 {
+func (st *Strings) freeIDLocked() uint32 {
 	for {
 		var b [4]byte
 		_, _ = rand.Read(b[:]) // never fails
@@ -71,7 +75,7 @@ func (st *stringStore) freeIDLocked() uint32 {
 	}
 }
 
-func (st *stringStore) append(id uint32, chunk []byte) error {
+func (st *Strings) append(id uint32, chunk []byte) error {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	str, ok := st.open[id]
@@ -85,7 +89,7 @@ func (st *stringStore) append(id uint32, chunk []byte) error {
 }
 
 // abandon removes the first untouched string of a size, as err_str asks.
-func (st *stringStore) abandon(size int64) (uint32, bool) {
+func (st *Strings) abandon(size int64) (uint32, bool) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	for id, str := range st.open {
@@ -97,7 +101,7 @@ func (st *stringStore) abandon(size int64) (uint32, bool) {
 	return 0, false
 }
 
-func (st *stringStore) take(id uint32) ([]byte, error) {
+func (st *Strings) take(id uint32) ([]byte, error) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	str, ok := st.open[id]
@@ -111,7 +115,8 @@ func (st *stringStore) take(id uint32) ([]byte, error) {
 	return str.data, nil
 }
 
-func (st *stringStore) expire(now time.Time) {
+// Expire removes the strings that have made no progress for Limits.StringAge.
+func (st *Strings) Expire(now time.Time) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	for id, str := range st.open {
@@ -121,19 +126,23 @@ func (st *stringStore) expire(now time.Time) {
 	}
 }
 
-func (st *stringStore) dropLocked(id uint32) {
+func (st *Strings) dropLocked(id uint32) {
 	st.announced -= st.open[id].size
 	delete(st.open, id)
 }
 
 // TakeString hands over a string the peer has sent, by the id text of the
 // command that names it. It returns ErrUnknownString or ErrIncomplete.
-func (s *Session) TakeString(id string) ([]byte, error) {
+func (s *Session) TakeString(id string) ([]byte, error) { return s.strings.Take(id) }
+
+// Take hands over a whole string, by the id text of the command that names it.
+// It returns ErrUnknownString or ErrIncomplete.
+func (st *Strings) Take(id string) ([]byte, error) {
 	n, err := strconv.ParseUint(id, 10, 32)
 	if err != nil {
 		return nil, ErrUnknownString
 	}
-	return s.strings.take(uint32(n))
+	return st.take(uint32(n))
 }
 
 // SendString sends a long string and returns the id the peer gave it.
@@ -196,18 +205,32 @@ func (s *Session) sendChunks(ctx context.Context, id string, data []byte) error 
 }
 
 func handleNewString(_ context.Context, s *Session, payload []byte) (Reply, error) {
+	return s.strings.New(payload)
+}
+
+func handleStringUpdate(_ context.Context, s *Session, payload []byte) (Reply, error) {
+	return s.strings.Update(payload)
+}
+
+func handleStringError(_ context.Context, s *Session, payload []byte) (Reply, error) {
+	return s.strings.Abandon(payload)
+}
+
+// New answers new_str: the length of a string to come.
+func (st *Strings) New(payload []byte) (Reply, error) {
 	size, err := parseSize(payload)
 	if err != nil {
 		return Reply{}, err
 	}
-	id, err := s.strings.add(size)
+	id, err := st.add(size)
 	if err != nil {
 		return Reply{}, err
 	}
 	return OK(strconv.FormatUint(uint64(id), 10)), nil
 }
 
-func handleStringUpdate(_ context.Context, s *Session, payload []byte) (Reply, error) {
+// Update answers str_upd: "ID bytes".
+func (st *Strings) Update(payload []byte) (Reply, error) {
 	id, chunk, ok := bytes.Cut(payload, []byte{' '})
 	if !ok {
 		return Reply{}, errors.New("string id and chunk expected")
@@ -216,18 +239,19 @@ func handleStringUpdate(_ context.Context, s *Session, payload []byte) (Reply, e
 	if err != nil {
 		return Reply{}, ErrUnknownString
 	}
-	if err := s.strings.append(uint32(n), chunk); err != nil {
+	if err := st.append(uint32(n), chunk); err != nil {
 		return Reply{}, err
 	}
 	return OK("String updated"), nil
 }
 
-func handleStringError(_ context.Context, s *Session, payload []byte) (Reply, error) {
+// Abandon answers err_str: the length of a string that does not come.
+func (st *Strings) Abandon(payload []byte) (Reply, error) {
 	size, err := parseSize(payload)
 	if err != nil {
 		return Reply{}, err
 	}
-	if id, ok := s.strings.abandon(size); ok {
+	if id, ok := st.abandon(size); ok {
 		return OK(strconv.FormatUint(uint64(id), 10)), nil
 	}
 	return OK("None"), nil

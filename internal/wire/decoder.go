@@ -58,6 +58,15 @@ func (d *Decoder) SetLimits(l Limits) {
 // decoders may share. Call it before the first Next.
 func (d *Decoder) UseBuffers(b *Buffers) { d.buffers = b }
 
+// Reset makes the decoder read r from its start, as a new one with the same key,
+// limits and buffers does: for connections that come and go in great number.
+// Nothing of the reader before is kept, and what OnProgress was told stays.
+func (d *Decoder) Reset(r io.Reader) {
+	d.r.Reset(r)
+	d.sealed.Store(nil)
+	d.begun, d.open, d.err = false, divided{}, nil
+}
+
 // OnProgress tells the owner when to limit the time of reads. busy is called
 // when a frame has begun to arrive and the rest has to be waited for, at most
 // once a frame; idle when that frame is whole. Both run inside Next; neither is
