@@ -15,6 +15,8 @@ type Settings struct {
 	Log       LogSettings
 	Services  ServicesSettings
 	AgentDB   AgentDBSettings
+	Local     LocalSettings
+	SendSync  SendSyncSettings
 	Integrity IntegritySettings
 	Limits    Limits
 }
@@ -41,6 +43,24 @@ type AgentDBSettings struct {
 	MessageBytes ByteSize      // of one request
 	MessageTime  time.Duration // from a message's first byte to its last, in either direction
 	QueryTime    time.Duration // of one request; then it is broken off
+}
+
+// LocalSettings is the section local: the socket of local programs.
+type LocalSettings struct {
+	Connections  int           // open at a time
+	Requests     int           // of one program that are under way at a time
+	MessageBytes ByteSize      // of one request
+	MessageTime  time.Duration // from a frame's first byte to its last, in either direction
+	IdleTime     time.Duration // silence after which a program that waits for nothing is disconnected
+	ShowKey      bool          // get_config shows the key of the cluster
+}
+
+// SendSyncSettings is the section sendsync: questions of workers' daemons to
+// daemons of the master.
+type SendSyncSettings struct {
+	Parallel   int           // at one daemon at a time
+	Waiting    int           // of one worker
+	AnswerTime time.Duration // for a daemon's answer
 }
 
 // MetricsSettings is the section metrics.
@@ -95,6 +115,11 @@ func defaultSettings() Settings {
 		AgentDB: AgentDBSettings{
 			Connections: 256, MessageBytes: 64 << 10, MessageTime: 10 * time.Second, QueryTime: time.Minute,
 		},
+		Local: LocalSettings{
+			Connections: 1024, Requests: 16, MessageBytes: 32 << 20, MessageTime: 10 * time.Second,
+			IdleTime: 2 * time.Minute, ShowKey: true,
+		},
+		SendSync: SendSyncSettings{Parallel: 4, Waiting: 64, AnswerTime: time.Minute},
 		Integrity: IntegritySettings{
 			HoldShrink: true, ShrinkRatio: 0.5, Watch: true, CacheBytes: 1 << 30,
 		},

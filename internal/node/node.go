@@ -53,6 +53,7 @@ type Node struct {
 	states  *filestate.Store
 	spool   *bundle.Spool // of a master
 	agents  agents
+	api     api
 	group   *lifecycle.Group
 	ready   func() bool
 	status  func() any
@@ -104,6 +105,9 @@ func New(ctx context.Context, o Options) (n *Node, err error) {
 	} else if err = n.addMaster(ctx, key, db); err != nil {
 		return n, err
 	}
+	if err = n.addAPI(o); err != nil {
+		return n, err
+	}
 	n.addOps(ctx)
 	return n, nil
 }
@@ -120,6 +124,9 @@ func (n *Node) Run(ctx context.Context) error {
 
 // Close gives back what New opened. Run has returned.
 func (n *Node) Close() {
+	if err := n.api.close(); err != nil {
+		n.log.Error("The local socket is not closed properly", "error", err)
+	}
 	if err := n.agents.close(); err != nil {
 		n.log.Error("The agent database is not closed properly", "error", err)
 	}
