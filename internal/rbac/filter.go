@@ -2,12 +2,14 @@ package rbac
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"testudo/internal/fault"
 )
 
-// Types of resources with a meaning here.
+// Types of resources with a meaning here: what is allowed to a group counts
+// for its agents.
 const (
 	typeAgent = "agent:id"
 	typeGroup = "agent:group"
@@ -44,7 +46,8 @@ type Ask struct {
 	Members func(group string) ([]string, error)
 }
 
-// Verdict is the answer to an Ask, in the order of the question.
+// Verdict is the answer to an Ask, in the order of the question and each
+// resource once.
 type Verdict struct {
 	// Allowed are the resources to go on with.
 	Allowed []string
@@ -52,6 +55,10 @@ type Verdict struct {
 	// left out without a word.
 	Denied []string
 }
+
+// Refused tells whether all that was named is refused, which makes the whole
+// answer the error of Denied.
+func (v Verdict) Refused() bool { return len(v.Allowed) == 0 && len(v.Denied) > 0 }
 
 // Filter parts resources into those that the action may be done to and the
 // others. The error is that of All or Members.
@@ -63,9 +70,8 @@ func (p Permissions) Filter(ask Ask) (Verdict, error) {
 			return Verdict{}, fmt.Errorf("list %s: %w", ask.Type, err)
 		}
 	}
-	groups := membership{ask: ask.Members, known: map[string]map[string]struct{}{}}
-	entries := p.entries(ask.Action)
-	if err := groups.load(ask.Type, entries); err != nil {
+	rules, err := p.rules(ask)
+	if err != nil {
 		return Verdict{}, err
 	}
 	var v Verdict
@@ -75,20 +81,112 @@ func (p Permissions) Filter(ask Ask) (Verdict, error) {
 			continue
 		}
 		seen[r] = struct{}{}
-		allowed := p.mode == Black
-		for _, e := range entries {
-			if matches(e.resource, ask.Type, r, func(group string) bool { return groups.has(group, r) }) {
-				allowed = e.allows()
-			}
-		}
 		switch {
-		case allowed:
+		case rules.allow(r):
 			v.Allowed = append(v.Allowed, r)
 		case ask.Named != nil:
 			v.Denied = append(v.Denied, r)
 		}
 	}
 	return v, nil
+}
+
+// rules are the entries of an action, laid out so that many resources can be
+// judged. The last entry that takes a resource in decides.
+type rules struct {
+	kind    string
+	unnamed bool // what holds when no entry does
+	entries []entry
+	last    map[string]int // the last entry of each resource, by itself or by its group
+	any     int            // the last entry of all resources, -1 for none
+	joined  []int          // entries of several resources joined by '&'
+	groups  map[string]map[string]struct{}
+	members func(group string) ([]string, error)
+}
+
+func (p Permissions) rules(ask Ask) (*rules, error) {
+	r := &rules{
+		kind: ask.Type, unnamed: p.mode == Black, entries: p.entries(ask.Action), any: -1,
+		last: map[string]int{}, groups: map[string]map[string]struct{}{}, members: ask.Members,
+	}
+	for i, e := range r.entries {
+		if err := r.place(i, e.resource); err != nil {
+			return nil, err
+		}
+	}
+	return r, nil
+}
+
+// place files the entry under what it takes in.
+func (r *rules) place(i int, resource string) error {
+	if strings.Contains(resource, "&") {
+		r.joined = append(r.joined, i)
+		for part := range strings.SplitSeq(resource, "&") {
+			if _, err := r.group(part); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	switch kind, value := split(resource); {
+	case kind == r.kind && value == "*":
+		r.any = i
+	case kind == r.kind:
+		r.last[value] = i
+	default:
+		ids, err := r.group(resource)
+		for id := range ids {
+			r.last[id] = i
+		}
+		return err
+	}
+	return nil
+}
+
+// group gives the agents of the group that the resource is, none for another
+// resource.
+func (r *rules) group(resource string) (map[string]struct{}, error) {
+	kind, name := split(resource)
+	if r.kind != typeAgent || kind != typeGroup || r.members == nil {
+		return nil, nil
+	}
+	if set, known := r.groups[name]; known {
+		return set, nil
+	}
+	ids, err := r.members(name)
+	if err != nil {
+		return nil, fmt.Errorf("list agents of group %q: %w", name, err)
+	}
+	set := make(map[string]struct{}, len(ids))
+	for _, id := range ids {
+		set[id] = struct{}{}
+	}
+	r.groups[name] = set
+	return set, nil
+}
+
+func (r *rules) allow(id string) bool {
+	best := r.any
+	if i, ok := r.last[id]; ok {
+		best = max(best, i)
+	}
+	for _, i := range slices.Backward(r.joined) {
+		if i <= best {
+			break
+		}
+		if matches(r.entries[i].resource, r.kind, id, func(group string) bool { return r.inGroup(group, id) }) {
+			best = i
+		}
+	}
+	if best < 0 {
+		return r.unnamed
+	}
+	return r.entries[best].allows()
+}
+
+func (r *rules) inGroup(group, id string) bool {
+	_, ok := r.groups[group][id]
+	return ok
 }
 
 // matches tells whether an entry's resource, one or several joined by '&',
@@ -106,42 +204,8 @@ func matches(resource, kind, value string, inGroup func(group string) bool) bool
 	return true
 }
 
-// membership knows the agents of the groups that entries name.
-type membership struct {
-	ask   func(group string) ([]string, error)
-	known map[string]map[string]struct{}
-}
-
-func (m membership) load(kind string, entries []entry) error {
-	if kind != typeAgent || m.ask == nil {
-		return nil
-	}
-	for _, e := range entries {
-		for part := range strings.SplitSeq(e.resource, "&") {
-			k, group := split(part)
-			if _, known := m.known[group]; known || k != typeGroup {
-				continue
-			}
-			ids, err := m.ask(group)
-			if err != nil {
-				return fmt.Errorf("list agents of group %q: %w", group, err)
-			}
-			set := make(map[string]struct{}, len(ids))
-			for _, id := range ids {
-				set[id] = struct{}{}
-			}
-			m.known[group] = set
-		}
-	}
-	return nil
-}
-
-func (m membership) has(group, id string) bool {
-	_, ok := m.known[group][id]
-	return ok
-}
-
-// Denied is the error of resources of a type that were refused.
+// Denied is the error of resources of a type that were refused, such as
+// "agent:id". It names them.
 func Denied(kind string, ids ...string) *fault.Error {
 	e := fault.New(fault.PermissionDenied, "Resource type: "+kind)
 	e.IDs = fault.TextIDs(ids...)

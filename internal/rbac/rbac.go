@@ -4,6 +4,7 @@
 package rbac
 
 import (
+	"bytes"
 	"encoding/json"
 	"strings"
 
@@ -26,6 +27,7 @@ const (
 	maxBytes   = 16 << 20
 	maxActions = 1000
 	maxEntries = 200000
+	maxJoined  = 1000 // resources joined by '&', which are compared one by one
 )
 
 // Permissions are what one user may do. The zero value allows nothing.
@@ -55,7 +57,7 @@ func All() Permissions { return Permissions{mode: Black} }
 // Parse reads the permissions of a request; null and nothing are All. The
 // error is worded as peers know it.
 func Parse(data json.RawMessage) (Permissions, error) {
-	if len(data) == 0 || string(data) == "null" {
+	if data = bytes.TrimSpace(data); len(data) == 0 || string(data) == "null" {
 		return All(), nil
 	}
 	object, err := result.ReadObject(data, result.Limits{Bytes: maxBytes, Depth: 2})
@@ -81,7 +83,7 @@ type noMode struct{}
 func (noMode) Error() string { return "'rbac_mode'" }
 
 func (p *Permissions) read(object result.Object) error {
-	left := maxEntries
+	left, joined := maxEntries, 0
 	for _, m := range object {
 		if m.Name == "rbac_mode" {
 			continue
@@ -94,6 +96,12 @@ func (p *Permissions) read(object result.Object) error {
 			return err
 		}
 		left -= len(a.entries)
+		for _, e := range a.entries {
+			joined += strings.Count(e.resource, "&")
+		}
+		if joined > maxJoined {
+			return fault.New(fault.Unspecified, "permissions of too many joined resources")
+		}
 		p.actions = append(p.actions, a)
 	}
 	return nil
@@ -123,21 +131,25 @@ func (p Permissions) Mode() Mode { return p.mode }
 
 // JSON is the form in a request.
 func (p Permissions) JSON() json.RawMessage {
-	object := result.Object{}
-	set(&object, "rbac_mode", p.mode)
+	object := result.Object{member("rbac_mode", p.mode)}
 	for _, a := range p.actions {
-		entries := result.Object{}
-		for _, e := range a.entries {
-			set(&entries, e.resource, e.effect)
+		entries := make(result.Object, len(a.entries))
+		for i, e := range a.entries {
+			entries[i] = member(e.resource, e.effect)
 		}
-		set(&object, a.name, entries)
+		object = append(object, result.Member{Name: a.name, Value: entries.JSON()})
 	}
-	text, _ := object.MarshalJSON()
-	return text
+	return object.JSON()
 }
 
-// set adds a value that can always be encoded.
-func set(o *result.Object, name string, v any) { _ = o.Set(name, v) }
+// member is one of a text.
+func member[T ~string](name string, value T) result.Member {
+	text, err := json.Marshal(value)
+	if err != nil {
+		text = []byte(`""`) // cannot be: any string can be encoded
+	}
+	return result.Member{Name: name, Value: text}
+}
 
 func (p Permissions) entries(name string) []entry {
 	for _, a := range p.actions {

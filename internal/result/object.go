@@ -45,7 +45,10 @@ func (o *Object) Set(name string, v any) error {
 	return nil
 }
 
-// MarshalJSON writes the members in their order.
+// JSON writes the members in their order.
+func (o Object) JSON() json.RawMessage { return o.append(nil) }
+
+// MarshalJSON is JSON.
 func (o Object) MarshalJSON() ([]byte, error) { return o.append(nil), nil }
 
 func (o Object) append(dst []byte) []byte {
