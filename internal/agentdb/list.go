@@ -2,7 +2,7 @@ package agentdb
 
 import (
 	"context"
-	"slices"
+	"strconv"
 	"strings"
 
 	"testudo/internal/agent"
@@ -31,14 +31,11 @@ type Agent struct {
 	Name          string
 	IP            string // as it was last seen; "" when unknown
 	Status        agent.Status
-	StatusCode    int32
 	Node          string // "unknown" or "" when no node has reported it
 	Version       string
 	Groups        []string
-	Added         int64 // seconds since 1970
 	LastKeepalive int64 // seconds since 1970; 0 is never
-	Disconnected  int64 // seconds since 1970; 0 when it is not
-	Unreported    bool  // the master has yet to be told, or to confirm
+	Cut           bool  // not all of it; never what Agents returns
 }
 
 // Agents returns agents by ascending id. total is how many there are whatever
@@ -62,9 +59,8 @@ func (s *Store) Agents(ctx context.Context, f Filter) (list []Agent, total int, 
 
 func (r *roster) agentLocked(p place) Agent {
 	a := Agent{
-		ID: p.id(), Name: p.name(), IP: p.ip(), Status: p.status(), StatusCode: max(p.code, 0),
+		ID: p.id(), Name: p.name(), IP: p.ip(), Status: p.status(),
 		Node: r.nodeLocked(p), Version: r.versionLocked(p),
-		Added: p.added, Disconnected: max(p.gone, 0), Unreported: p.syncreq,
 	}
 	if text := r.groupLocked(p); text != "" {
 		a.Groups = strings.Split(text, ",")
@@ -117,86 +113,40 @@ func (s *Store) ActiveAgents(node string) int {
 	return s.roster.nodes.entries[number].agents.of(agent.Active)
 }
 
-// ListJSON is the JSON object that a node's programs get for Agents:
-// {"total":N,"agents":[…]}.
-func ListJSON(list []Agent, total int) []byte {
-	dst := appendInteger([]byte(`{"total":`), int64(total))
-	dst = append(dst, `,"agents":[`...)
-	for i := range list {
-		if i > 0 {
-			dst = append(dst, ',')
-		}
-		dst = list[i].appendJSON(dst)
+// appendPadded appends an id as its String is.
+func appendPadded(dst []byte, id agent.ID) []byte {
+	for least := agent.ID(100); least > max(id, 1); least /= 10 {
+		dst = append(dst, '0')
 	}
-	return append(dst, ']', '}')
+	return strconv.AppendInt(dst, int64(id), 10)
 }
 
-func (a *Agent) appendJSON(dst []byte) []byte {
+// AppendJSON appends the agent as list-agents shows it (docs/agentdb.md §21).
+func (a *Agent) AppendJSON(dst []byte) []byte {
+	dst = append(appendPadded(append(dst, `{"id":"`...), a.ID), '"')
 	text := func(name, value string) {
 		if value != "" {
 			dst = appendUTF8(append(append(append(dst, `,"`...), name...), `":`...), value)
 		}
 	}
-	number := func(name string, value int64) {
-		if value != 0 {
-			dst = appendInteger(append(append(append(dst, `,"`...), name...), `":`...), value)
-		}
-	}
-	dst = appendInteger(append(dst, `{"id":`...), int64(a.ID))
-	text("name", a.Name)
+	dst = appendUTF8(append(dst, `,"name":`...), a.Name)
 	text("ip", a.IP)
 	text("status", string(a.Status))
-	number("status_code", int64(a.StatusCode))
 	text("node", a.Node)
 	text("version", a.Version)
-	if len(a.Groups) > 0 {
-		dst = append(dst, `,"groups":`...)
-		for i, g := range a.Groups {
-			dst = appendUTF8(append(dst, "[,"[min(i, 1)]), g)
-		}
-		dst = append(dst, ']')
-	}
-	number("added", a.Added)
-	number("last_keepalive", a.LastKeepalive)
-	number("disconnected", a.Disconnected)
-	if a.Unreported {
-		dst = append(dst, `,"unreported":true`...)
-	}
-	return append(dst, '}')
-}
-
-// JSON is the JSON object that a node's programs get:
-// {"total":N,"status":{"active":N,…},"nodes":{"worker1":{"active":N,…},…}}.
-func (c Counts) JSON() []byte {
-	dst := appendInteger([]byte(`{"total":`), int64(c.Total))
-	dst = appendStatusCounts(append(dst, `,"status":`...), c.ByStatus)
-	dst = append(dst, `,"nodes":{`...)
-	nodes := make([]string, 0, len(c.ByNode))
-	for node := range c.ByNode {
-		nodes = append(nodes, node)
-	}
-	slices.Sort(nodes)
-	for i, node := range nodes {
+	dst = append(dst, `,"groups":[`...)
+	for i, group := range a.Groups {
 		if i > 0 {
 			dst = append(dst, ',')
 		}
-		dst = appendStatusCounts(append(appendUTF8(dst, node), ':'), c.ByNode[node])
+		dst = appendUTF8(dst, group)
 	}
-	return append(dst, '}', '}')
-}
-
-func appendStatusCounts(dst []byte, counts map[agent.Status]int) []byte {
-	dst = append(dst, '{')
-	first := true
-	for _, status := range agent.Statuses() {
-		if counts[status] == 0 {
-			continue
-		}
-		if !first {
-			dst = append(dst, ',')
-		}
-		first = false
-		dst = appendInteger(append(appendText(dst, string(status)), ':'), int64(counts[status]))
+	dst = append(dst, ']')
+	if a.LastKeepalive != 0 {
+		dst = strconv.AppendInt(append(dst, `,"last_keepalive":`...), a.LastKeepalive, 10)
+	}
+	if a.Cut {
+		dst = append(dst, `,"cut":true`...)
 	}
 	return append(dst, '}')
 }

@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"testudo/internal/agent"
 )
 
@@ -289,15 +291,36 @@ func TestAgents_List(t *testing.T) {
 			t.Errorf("%s: %v of %d, %v; want %s of %d", tt.name, ids, total, err, tt.ids, tt.total)
 		}
 	}
-	list, total, err := s.Agents(ctx, Filter{After: 3, Limit: 2})
-	want := `{"total":6,"agents":[{"id":4,"name":"agent-000004","ip":"10.0.0.4","status":"disconnected","node":"w2","version":"Wazuh v4.7.5","groups":["default"],"added":NOW,"last_keepalive":NOW},` +
-		`{"id":5,"name":"agent-000005","ip":"10.0.0.5","status":"never_connected","node":"unknown","groups":["default"],"added":NOW}]}`
-	if got := timeless(string(ListJSON(list, total))); got != want || err != nil {
-		t.Errorf("got  %s\nwant %s", got, want)
+	list, _, err := s.Agents(ctx, Filter{After: 3, Limit: 2})
+	if err != nil || len(list) != 2 {
+		t.Fatal(list, err)
+	}
+	for i, want := range []string{
+		`{"id":"004","name":"agent-000004","ip":"10.0.0.4","status":"disconnected","node":"w2","version":"Wazuh v4.7.5","groups":["default"],"last_keepalive":NOW}`,
+		`{"id":"005","name":"agent-000005","ip":"10.0.0.5","status":"never_connected","node":"unknown","groups":["default"]}`,
+	} {
+		if got := timeless(string(list[i].AppendJSON(nil))); got != want {
+			t.Errorf("got  %s\nwant %s", got, want)
+		}
 	}
 	counts, err := s.Counts(ctx)
-	if got := string(counts.JSON()); err != nil ||
-		got != `{"total":6,"status":{"active":3,"disconnected":1,"never_connected":2},"nodes":{"unknown":{"never_connected":2},"w1":{"active":3},"w2":{"disconnected":1}}}` {
-		t.Error(got, err)
+	want := Counts{
+		Total:    6,
+		ByStatus: map[agent.Status]int{agent.Active: 3, agent.Disconnected: 1, agent.NeverConnected: 2},
+		ByNode: map[string]map[agent.Status]int{
+			"unknown": {agent.NeverConnected: 2}, "w1": {agent.Active: 3}, "w2": {agent.Disconnected: 1},
+		},
+	}
+	if d := cmp.Diff(want, counts); d != "" || err != nil {
+		t.Error(d, err)
+	}
+}
+
+func TestAgent_AppendJSON(t *testing.T) {
+	for id, want := range map[agent.ID]string{0: "000", 7: "007", 10: "010", 99: "099", 100: "100", 1234: "1234"} {
+		a := Agent{ID: id, Name: "a\"\xff", Groups: []string{"x", "y"}}
+		if got := string(a.AppendJSON(nil)); got != `{"id":"`+want+`","name":"a\"`+"\ufffd"+`","groups":["x","y"]}` {
+			t.Error(got)
+		}
 	}
 }

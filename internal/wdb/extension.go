@@ -22,19 +22,6 @@ const (
 	cutGroups = 4096
 )
 
-// shownAgent is an agent as list-agents tells it (docs/agentdb.md §21).
-type shownAgent struct {
-	ID            string   `json:"id"`
-	Name          string   `json:"name"`
-	IP            string   `json:"ip,omitempty"`
-	Status        string   `json:"status"`
-	Node          string   `json:"node,omitempty"`
-	Version       string   `json:"version,omitempty"`
-	Groups        []string `json:"groups"`
-	LastKeepalive int64    `json:"last_keepalive,omitempty"`
-	Cut           bool     `json:"cut,omitempty"` // not all of it
-}
-
 // listAgents is our own verb: agents by filter. "due" says that the page is full
 // and more match.
 func (s *Server) listAgents(ctx context.Context, args string) reply {
@@ -52,41 +39,28 @@ func (s *Server) listAgents(ctx context.Context, args string) reply {
 	if err != nil {
 		return s.broken(err)
 	}
-	body := []byte(`{"total":` + strconv.Itoa(total) + `,"agents":[`)
+	body := append(strconv.AppendInt([]byte(`{"total":`), int64(total), 10), `,"agents":[`...)
 	more := len(agents) > size
-	for i, a := range agents[:min(size, len(agents))] {
-		text, err := json.Marshal(show(a))
-		if err == nil && i == 0 && len(body)+len(text) > listBytes {
-			text, err = json.Marshal(show(a).cut()) // an empty page would never end
-		}
-		if err != nil {
-			return fail("Internal error")
-		}
-		if len(body)+len(text) > listBytes {
-			more = true
-			break
-		}
+	for i := range agents[:min(size, len(agents))] {
+		before := len(body)
 		if i > 0 {
 			body = append(body, ',')
 		}
-		body = append(body, text...)
+		body = agents[i].AppendJSON(body)
+		if i == 0 && len(body) > listBytes {
+			shorten(&agents[i])
+			body = agents[i].AppendJSON(body[:before]) // an empty page would never end
+		}
+		if len(body) > listBytes {
+			body, more = body[:before], true
+			break
+		}
 	}
 	return page(agentdb.Page{JSON: append(body, "]}"...), More: more})
 }
 
-func show(a agentdb.Agent) shownAgent {
-	shown := shownAgent{
-		ID: a.ID.String(), Name: a.Name, IP: a.IP, Status: string(a.Status), Node: a.Node, Version: a.Version,
-		Groups: a.Groups, LastKeepalive: a.LastKeepalive,
-	}
-	if shown.Groups == nil {
-		shown.Groups = []string{}
-	}
-	return shown
-}
-
-// cut is as much of an agent as fits into any answer.
-func (a shownAgent) cut() shownAgent {
+// shorten leaves as much of an agent as fits into any answer.
+func shorten(a *agentdb.Agent) {
 	a.Cut = true
 	for _, text := range []*string{&a.Name, &a.IP, &a.Node, &a.Version} {
 		*text = beginning(*text, cutText)
@@ -98,7 +72,6 @@ func (a shownAgent) cut() shownAgent {
 			break
 		}
 	}
-	return a
 }
 
 // beginning is the whole characters among the first n bytes.

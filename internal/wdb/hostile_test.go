@@ -229,8 +229,8 @@ func TestServer_ListAndCount(t *testing.T) {
 	w.want(`global set-agent-groups {"mode":"override","data":[{"id":7,"groups":["web"]}]}`, "ok")
 	w.want(`global update-keepalive {"id":7,"connection_status":"active","sync_status":"synced"}`, "ok")
 	type list struct {
-		Total  int          `json:"total"`
-		Agents []shownAgent `json:"agents"`
+		Total  int
+		Agents []shownAgent
 	}
 	ask := func(args string) (l list, more bool) {
 		t.Helper()
