@@ -4,8 +4,8 @@ import (
 	"math"
 	"strconv"
 	"strings"
-	"unicode/utf16"
-	"unicode/utf8"
+
+	"testudo/internal/jsonescape"
 )
 
 // maxDepth bounds how deep arrays and objects of a report are nested.
@@ -166,7 +166,7 @@ func (s *scanner) escape() bool {
 	case '"', '\\', '/', 'b', 'f', 'n', 'r', 't':
 		return true
 	case 'u':
-		if _, ok := hex4(s.text[s.at+1:]); !ok {
+		if _, ok := jsonescape.Unit(s.text[s.at-1:]); !ok {
 			return false
 		}
 		s.at += 4
@@ -174,28 +174,6 @@ func (s *scanner) escape() bool {
 	default:
 		return false
 	}
-}
-
-func hex4(text string) (rune, bool) {
-	if len(text) < 4 {
-		return 0, false
-	}
-	var r rune
-	for i := range 4 {
-		c := text[i]
-		switch {
-		case c >= '0' && c <= '9':
-			c -= '0'
-		case c >= 'a' && c <= 'f':
-			c -= 'a' - 10
-		case c >= 'A' && c <= 'F':
-			c -= 'A' - 10
-		default:
-			return 0, false
-		}
-		r = r<<4 | rune(c)
-	}
-	return r, true
 }
 
 // string reads a string that begins here.
@@ -218,8 +196,7 @@ func unescape(raw string) string {
 			return b.String()
 		}
 		b.WriteString(raw[:i])
-		c := raw[i+1]
-		raw = raw[i+2:]
+		c, size := raw[i+1], 2
 		switch c {
 		case 'b':
 			b.WriteByte('\b')
@@ -233,29 +210,13 @@ func unescape(raw string) string {
 			b.WriteByte('\t')
 		case 'u':
 			var r rune
-			r, raw = unescapeRune(raw)
+			r, size = jsonescape.Rune(raw[i:])
 			b.WriteRune(r)
 		default:
 			b.WriteByte(c)
 		}
+		raw = raw[i+size:]
 	}
-}
-
-// unescapeRune reads the digits behind \u, and a second half where one follows.
-func unescapeRune(raw string) (r rune, rest string) {
-	r, _ = hex4(raw)
-	rest = raw[4:]
-	if !utf16.IsSurrogate(r) {
-		return r, rest
-	}
-	if strings.HasPrefix(rest, `\u`) {
-		if low, ok := hex4(rest[2:]); ok {
-			if both := utf16.DecodeRune(r, low); both != utf8.RuneError {
-				return both, rest[6:]
-			}
-		}
-	}
-	return utf8.RuneError, rest
 }
 
 // rawNumber passes over a number and returns its text.

@@ -2,8 +2,9 @@ package chunks
 
 import (
 	"fmt"
-	"unicode/utf16"
 	"unicode/utf8"
+
+	"testudo/internal/jsonescape"
 )
 
 // maxDepth is how deeply values may be nested that are only passed over.
@@ -269,38 +270,10 @@ func (s *scanner) escape(dst []byte) (int, error) {
 // unicode takes \uXXXX, and a second one that makes a pair with it. Half a pair
 // becomes U+FFFD.
 func (s *scanner) unicode(dst []byte) (int, error) {
-	r, ok := s.hex(s.pos)
-	if !ok {
+	r, size := jsonescape.Rune(s.data[s.pos:])
+	if size == 0 {
 		return 0, s.wrong("four hexadecimal digits")
 	}
-	s.pos += 6
-	if utf16.IsSurrogate(r) {
-		second, _ := s.hex(s.pos)
-		if r = utf16.DecodeRune(r, second); r != utf8.RuneError {
-			s.pos += 6
-		}
-	}
+	s.pos += size
 	return len(utf8.AppendRune(dst, r)), nil
-}
-
-// hex reads \uXXXX at a place.
-func (s *scanner) hex(at int) (rune, bool) {
-	if len(s.data)-at < 6 || s.data[at] != '\\' || s.data[at+1] != 'u' {
-		return 0, false
-	}
-	var r rune
-	for _, c := range s.data[at+2 : at+6] {
-		switch {
-		case c >= '0' && c <= '9':
-			c -= '0'
-		case c >= 'a' && c <= 'f':
-			c -= 'a' - 10
-		case c >= 'A' && c <= 'F':
-			c -= 'A' - 10
-		default:
-			return 0, false
-		}
-		r = r<<4 | rune(c)
-	}
-	return r, true
 }

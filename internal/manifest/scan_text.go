@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"unicode/utf16"
 	"unicode/utf8"
+
+	"testudo/internal/jsonescape"
 )
 
 // text reads a string of at most limit bytes (as UTF-8). The bytes are valid until
@@ -141,17 +143,11 @@ func (s *scanner) unit() (rune, error) {
 		if err != nil {
 			return 0, err
 		}
-		switch {
-		case '0' <= c && c <= '9':
-			c -= '0'
-		case 'a' <= c && c <= 'f':
-			c -= 'a' - 10
-		case 'A' <= c && c <= 'F':
-			c -= 'A' - 10
-		default:
+		n, ok := jsonescape.Digit(c)
+		if !ok {
 			return 0, s.syntax("expected four hexadecimal characters")
 		}
-		r = r<<4 | rune(c)
+		r = r<<4 | n
 	}
 	return r, nil
 }

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"unicode/utf16"
 	"unicode/utf8"
+
+	"testudo/internal/jsonescape"
 )
 
 // errJSON is returned for a text that is not the JSON of docs/agentdb.md §5.
@@ -370,29 +372,20 @@ func (p *parser) escape(out []byte) ([]byte, error) {
 		p.at += 2
 		return append(out, "\"\\/\b\f\n\r\t"[i]), nil
 	}
-	r, ok := p.unit(p.at)
+	r, ok := jsonescape.Unit(p.text[p.at:])
 	if !ok {
 		return nil, errJSON
 	}
-	p.at += 6
+	p.at += jsonescape.Size
 	if utf16.IsSurrogate(r) {
-		low, ok := p.unit(p.at)
+		low, ok := jsonescape.Unit(p.text[p.at:])
 		if !ok {
 			return nil, errJSON
 		}
 		if r = utf16.DecodeRune(r, low); r == utf8.RuneError {
 			return nil, errJSON
 		}
-		p.at += 6
+		p.at += jsonescape.Size
 	}
 	return utf8.AppendRune(out, r), nil
-}
-
-// unit is the number of an escape \uXXXX at i.
-func (p *parser) unit(i int) (rune, bool) {
-	if len(p.text)-i < 6 || p.text[i] != '\\' || p.text[i+1] != 'u' {
-		return 0, false
-	}
-	n, err := strconv.ParseUint(p.text[i+2:i+6], 16, 16)
-	return rune(n), err == nil
 }
