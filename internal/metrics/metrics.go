@@ -46,6 +46,7 @@ type Set struct {
 	hashed       prometheus.Counter
 	logLines     *prometheus.CounterVec
 	agent        agentSet
+	calls        callSet
 	local        localSet
 
 	connectionReasons, frameReasons, results, states, workers, queues, levels *values
@@ -68,6 +69,7 @@ func New(node, role string) *Set {
 	s.addConnections(f)
 	s.addIntegrity(f)
 	s.agent = newAgentSet(f)
+	s.calls = newCallSet(f)
 	s.local = newLocalSet(f)
 	s.logLines = f.counters("log_lines_total", "Lines written to the log, by level.", "level")
 	f.gauges("node_info", "Always 1; the labels say which node this is.", "node", "role").WithLabelValues(node, role).Set(1)

@@ -51,6 +51,7 @@ func exercise(s *Set) {
 	s.AgentDBQueue(7)
 	s.WDBRequest("global", false, 0.001)
 	s.WDBRequest("global", true, 0.001)
+	s.DAPIRequest("wazuh.agent.get_agents", "ok", 0.1)
 	s.WDBConnections(4)
 }
 
@@ -102,6 +103,8 @@ func TestSet_PublishesWhatWasRecorded(t *testing.T) {
 		`testudo_wdb_errors_total{actor="global"} 1`,
 		`testudo_wdb_request_seconds_count 2`,
 		`testudo_wdb_connections 4`,
+		`testudo_dapi_requests_total{function="wazuh.agent.get_agents",result="ok"} 1`,
+		`testudo_dapi_request_seconds_count 1`,
 	} {
 		if !strings.Contains(got, line+"\n") {
 			t.Errorf("no line %s", line)

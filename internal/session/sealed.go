@@ -33,7 +33,7 @@ func (s *sealing) init() { _, _ = rand.Read(s.seed[:]) } // never fails
 
 // ours is what this node can do, for a peer that asks or is asked.
 func (s *Session) ours() Capabilities {
-	c := Capabilities{Features: []string{FeaturePush, FeatureDigest, FeatureLarge, FeatureAgents}}
+	c := Capabilities{Features: []string{FeaturePush, FeatureDigest, FeatureLarge, FeatureAgents, FeatureCalls}}
 	if s.cfg.Key != nil {
 		c.Features = append(c.Features, FeatureSealed)
 		c.Seed = hex.EncodeToString(s.sealing.seed[:])
