@@ -67,6 +67,7 @@ func (r *runner) tellProblems() error {
 
 // run runs the node until a signal ends it or it fails.
 func (r *runner) run() (err error) {
+	node.LimitGarbage()
 	lock, err := home.Lock(r.cfg.Home)
 	if inUse, ok := errors.AsType[*home.InUseError](err); ok {
 		return r.inUse(inUse)
