@@ -113,6 +113,9 @@ json.dump(out, sys.stdout)
 `
 
 func TestPython_ReadsOurPackages(t *testing.T) {
+	if testing.Short() {
+		t.Skip("large files for another program: not with -short")
+	}
 	python, err := exec.LookPath("python3")
 	if err != nil {
 		t.Skip("no python3 here")

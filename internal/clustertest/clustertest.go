@@ -112,7 +112,7 @@ func (c *Cluster) StartMaster() *Node {
 		Node: n.Name, Version: "4.7.5", Items: c.Config.Items, Recalculate: own.RecalculateIntegrity, MaxLocked: own.MaxLockedIntegrityTime,
 		ReceiveTimeout: com.TimeoutReceivingFile, MaxZip: com.MaxZipSize, MinZip: com.MinZipSize,
 		Tolerance: com.ZipLimitTolerance, Level: com.CompressLevel,
-		Limits:     manifest.Limits{Entries: 100_000, Bytes: 64 << 20},
+		Limits:     manifest.Limits{Entries: 100_000, Bytes: 16 << 20},
 		HoldShrink: true, ShrinkRatio: 0.5, Decision: n.Store.takeDecision, Held: n.Store.SetHeld,
 		Home: root, States: n.Store, Health: n.Board, Log: n.logger(),
 	}, tree, spool)
@@ -140,7 +140,7 @@ func (c *Cluster) StartWorker(name string) *Node {
 	n.Worker = integrity.NewWorker(integrity.WorkerConfig{
 		Node: name, Items: c.Config.Items, Interval: own.SyncIntegrity, ReceiveTimeout: com.TimeoutReceivingFile, Level: com.CompressLevel,
 		Package: c.Package,
-		Limits:  manifest.Limits{Entries: 100_000, Bytes: 64 << 20},
+		Limits:  manifest.Limits{Entries: 100_000, Bytes: 16 << 20},
 		States:  n.Store, Health: n.Board, Log: n.logger(),
 	}, tree)
 	host := c.Network.Host("10.0.1." + name)

@@ -37,7 +37,7 @@ func after(t *testing.T, c *clustertest.Cluster, evil attack) (*clustertest.Node
 func TestHostile_Row13_BombFromTheMaster(t *testing.T) {
 	bubble(t, func(t *testing.T, c *clustertest.Cluster) {
 		c.Package.MemberBytes, c.Package.TotalBytes = 4<<20, 8<<20
-		worker, _ := after(t, c, sends(zeros("etc/lists/bomb", 128<<20),
+		worker, _ := after(t, c, sends(zeros("etc/lists/bomb", bombBytes()),
 			metadata([]string{entry("etc/lists/bomb", "etc/lists/", "")}, nil, nil)))
 		if !worker.Log.Has(`ERROR .*Error synchronizing files: .*etc/lists/bomb`) {
 			t.Error("nothing is said of the bomb")

@@ -94,6 +94,15 @@ type member struct {
 
 func text(path, content string) member { return member{path, strings.NewReader(content)} }
 
+// bombBytes is the size of a bomb: far beyond the limit of those who get it. With
+// -short it is smaller, as making one takes most of a test's time.
+func bombBytes() int64 {
+	if testing.Short() {
+		return 24 << 20
+	}
+	return 128 << 20
+}
+
 // zeros is content that shrinks to next to nothing.
 func zeros(path string, bytes int64) member {
 	return member{path, io.LimitReader(nothing{}, bytes)}

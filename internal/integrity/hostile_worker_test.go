@@ -79,8 +79,8 @@ func own(path, key, content string) member {
 
 func TestHostile_Row13_BombFromAWorker(t *testing.T) {
 	boss := attacked(t, func(_ *testing.T, _ *clustertest.Cluster, p *peer) {
-		p.check(zeros("files_metadata.json", 128<<20))
-		p.check(member{"files_metadata.json", io.MultiReader(strings.NewReader("{"), io.LimitReader(spaces{}, 128<<20))})
+		p.check(zeros("files_metadata.json", bombBytes()))
+		p.check(member{"files_metadata.json", io.MultiReader(strings.NewReader("{"), io.LimitReader(spaces{}, bombBytes()))})
 	})
 	if !boss.Log.Has(`ERROR .*Error in synchronization process: .*files_metadata.json`) {
 		t.Error("nothing is said of the bomb")

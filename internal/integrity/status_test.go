@@ -10,9 +10,10 @@ import (
 
 func TestMaster_Status(t *testing.T) {
 	run(t, func(t *testing.T, c *clustertest.Cluster) {
-		boss := c.StartMaster()
+		boss := c.Node(clustertest.MasterName)
 		boss.Write("etc/rules/a.xml", "a")
 		boss.Write("etc/rules/b.xml", "b")
+		c.StartMaster()
 		if _, known := boss.Master.Status("1"); known {
 			t.Error("a worker that was never here has a status")
 		}
