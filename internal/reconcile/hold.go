@@ -19,6 +19,10 @@ const (
 	manyAgents = 10
 	manyGroups = 20
 
+	// lasting is how long agents must have been kept without a key for that to be
+	// an error; a master has left enrolment its minute before.
+	lasting = Grace + Grace/2
+
 	holdShort = 5 * time.Minute
 	holdLong  = time.Hour
 	never     = time.Duration(-1)
@@ -62,11 +66,13 @@ func (d doubt) String() string {
 // when others have to wait.
 func (r *Reconciler) release(d doubt, gone []agent.ID, known int, now time.Time) (released []agent.ID) {
 	wait := hold(d, r.cfg.Master, len(gone), known)
-	if wait != never {
-		for _, id := range gone {
-			if now.Sub(r.extra[id]) >= wait {
-				released = append(released, id)
-			}
+	longest := time.Duration(0) // that one of those who have to wait has been without a key
+	for _, id := range gone {
+		since := now.Sub(r.extra[id])
+		if wait != never && since >= wait {
+			released = append(released, id)
+		} else {
+			longest = max(longest, since)
 		}
 	}
 	held := len(gone) - len(released)
@@ -80,9 +86,15 @@ func (r *Reconciler) release(d doubt, gone []agent.ID, known int, now time.Time)
 	if wait != never {
 		remedy = fmt.Sprintf("Put the file back if this is not meant; if it is, the agents go when they have been without a key for %v.", wait)
 	}
-	r.cfg.Health.Raise(condAgents, health.Critical,
+	// At first it may be that the file is just being mended, or that somebody who
+	// removes many agents has got as far as their keys.
+	severity, level, line := health.Warning, slog.LevelWarn, "Agents without a key are kept for the time being."
+	if longest >= lasting {
+		severity, level, line = health.Critical, slog.LevelError, "Agents without a key not removed."
+	}
+	r.cfg.Health.Raise(condAgents, severity,
 		fmt.Sprintf("%s %s; %d of %d agents are kept in the database without a key.", keysPath, d, held, known), remedy)
-	r.holding.Fail(r.log, slog.LevelError, "Agents without a key not removed.", slog.String("why", keysPath+" "+d.String()),
+	r.holding.Fail(r.log, level, line, slog.String("why", keysPath+" "+d.String()),
 		slog.Int("kept", held), slog.Int("known", known))
 	return released
 }
