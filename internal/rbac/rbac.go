@@ -6,6 +6,7 @@ package rbac
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"strings"
 
 	"testudo/internal/fault"
@@ -76,11 +77,7 @@ func Parse(data json.RawMessage) (Permissions, error) {
 }
 
 // errNoMode has the original's words.
-var errNoMode = noMode{}
-
-type noMode struct{}
-
-func (noMode) Error() string { return "'rbac_mode'" }
+var errNoMode = errors.New("'rbac_mode'")
 
 func (p *Permissions) read(object result.Object) error {
 	left, joined := maxEntries, 0

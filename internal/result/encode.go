@@ -38,11 +38,16 @@ func (p *Plain) append(dst []byte) []byte {
 	dst = append(dst, `{"str_priority": `...)
 	dst = appendTexts(dst, p.StrPriority)
 	dst = append(dst, `, "result": `...)
-	if len(p.Body) == 0 {
-		dst = append(dst, "{}"...)
-	}
-	dst = append(dst, p.Body...)
+	dst = append(dst, p.body()...)
 	return append(dst, '}')
+}
+
+// body is the object, the empty one if there is none.
+func (p *Plain) body() json.RawMessage {
+	if len(p.Body) == 0 {
+		return json.RawMessage("{}")
+	}
+	return p.Body
 }
 
 func (a *Affected) append(dst []byte) []byte {

@@ -83,9 +83,15 @@ func answers(t testing.TB) (all []json.RawMessage) {
 	return all
 }
 
+// fataler is a test, of testing or of rapid.
+type fataler interface {
+	Helper()
+	Fatalf(format string, args ...any)
+}
+
 // document is JSON with what has no order put in order: ids of failed items.
 // Directions are taken as the truth values they count as.
-func document(t testing.TB, data []byte) (doc any) {
+func document(t fataler, data []byte) (doc any) {
 	t.Helper()
 	dec := json.NewDecoder(bytes.NewReader(data))
 	dec.UseNumber()

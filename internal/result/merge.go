@@ -95,11 +95,11 @@ func sum(a, b int) int {
 }
 
 func mergePlain(a, b *Plain) (*Plain, error) {
-	left, err := members(a.Body)
+	left, err := members(a.body())
 	if err != nil {
 		return nil, err
 	}
-	right, err := members(b.Body)
+	right, err := members(b.body())
 	if err != nil {
 		return nil, err
 	}
