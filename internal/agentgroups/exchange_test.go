@@ -175,6 +175,32 @@ func TestMaster_SlowWorker(t *testing.T) {
 	})
 }
 
+// What would only wait is not even made, and comes as soon as a worker is free.
+func TestMaster_MakesNothingForBusyWorkers(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		src, slow := newSource(), newSink(1, 2)
+		slow.slow = 25 * time.Second
+		m, _ := runMaster(t, src, delayed)
+		pairtest.Connect(t, "w1", true, pairtest.Of(m.Offer), pairtest.Of(NewWorker(WorkerConfig{}, slow).Offer))
+		src.set(1, "default")
+		pairtest.Quiet(5 * time.Second)
+		src.set(2, "default")
+		pairtest.Quiet(20 * time.Second)
+		if src.looks != 1 {
+			t.Errorf("%d messages were made while one was being stored", src.looks)
+		}
+		pairtest.Quiet(2 * time.Second)
+		if src.looks != 2 {
+			t.Errorf("%d messages were made when the worker had become free", src.looks)
+		}
+		pairtest.Quiet(25 * time.Second)
+		slow.same(t, src)
+		if src.left() > 0 {
+			t.Errorf("%d agents left", src.left())
+		}
+	})
+}
+
 func TestExchange_MismatchAndEverything(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		src, dst := newSource(), newSink(1, 2, 3, 4)

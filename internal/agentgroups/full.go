@@ -91,6 +91,5 @@ func (c *sending) sendFull(ctx context.Context) {
 	}
 	if ok {
 		c.has, c.failures, c.owed = max(c.has, all.number), 0, 0
-		poke(c.m.progress)
 	}
 }

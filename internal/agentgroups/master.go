@@ -178,11 +178,12 @@ func (m *Master) Run(ctx context.Context) error {
 	defer early.Stop()
 	early.Stop()
 	last, due := time.Now(), false // due: early runs
+	var late lateRound
 	for {
 		select {
 		case <-turn.C:
 			m.full.forget()
-			m.round(ctx, log, false)
+			late.is(m.round(ctx, log, false), false)
 			turn.Reset(m.cfg.Interval)
 			last = time.Now()
 		case <-changed:
@@ -192,33 +193,58 @@ func (m *Master) Run(ctx context.Context) error {
 			}
 		case <-early.C:
 			due = false
-			m.round(ctx, log, true)
+			late.is(m.round(ctx, log, true), true)
 			last = time.Now()
 		case <-m.progress:
 			m.confirm(ctx, log)
+			if late.waits {
+				late.is(m.round(ctx, log, late.early), late.early)
+			}
 		case <-ctx.Done():
 			return nil
 		}
 	}
 }
 
+// lateRound is a round that waits for a worker to be free.
+type lateRound struct {
+	waits bool
+	early bool // all that wait are
+}
+
+// is takes down what became of a round.
+func (l *lateRound) is(done, early bool) {
+	switch {
+	case !done:
+		l.waits, l.early = true, early && (l.early || !l.waits)
+	case early && !l.early: // does not stand for one that waits for all workers
+	default:
+		l.waits = false
+	}
+}
+
 // round makes a message and gives it to the workers; an early one only to those
-// that are Testudo nodes.
-func (m *Master) round(ctx context.Context, log *slog.Logger, early bool) {
+// that are Testudo nodes. It is not done, and to be done when a worker has become
+// free, while all are busy: a message may be large, and would have to wait until a
+// newer one took its place.
+func (m *Master) round(ctx context.Context, log *slog.Logger, early bool) (done bool) {
 	m.confirm(ctx, log)
 	workers := m.connected()
 	if early && !slices.ContainsFunc(workers, (*sending).isTestudo) {
-		return
+		return true
+	}
+	if len(workers) > 0 && !slices.ContainsFunc(workers, (*sending).isFree) {
+		return false
 	}
 	log.Info("Starting.")
 	if len(workers) == 0 {
 		log.Info("No clients connected. Skipping.")
-		return
+		return true
 	}
 	began := time.Now()
 	list, confirm, err := m.src.PendingGroups(ctx)
 	if ctx.Err() != nil {
-		return
+		return true
 	}
 	if err != nil {
 		m.source.Fail(log, slog.LevelError, "Could not obtain data from wazuh-db: "+logging.Quote(err.Error()))
@@ -236,6 +262,7 @@ func (m *Master) round(ctx context.Context, log *slog.Logger, early bool) {
 		}
 	}
 	log.Info(fmt.Sprintf("Finished in %.3fs.", time.Since(began).Seconds()))
+	return true
 }
 
 // isNothing tells chunks that are not worth a message: no agent, no checksum.

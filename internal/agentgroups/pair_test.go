@@ -70,6 +70,7 @@ type source struct {
 	perChunk int
 	err      error
 	full     int // times that everything was read
+	looks    int // times that changes were
 	changed  chan struct{}
 }
 
@@ -115,6 +116,7 @@ func (s *source) PendingGroups(context.Context) ([][]byte, func(context.Context)
 	if s.err != nil {
 		return nil, nil, s.err
 	}
+	s.looks++
 	ids, versions := make([]agent.ID, 0, len(s.pending)), map[agent.ID]int{}
 	for id, v := range s.pending {
 		ids = append(ids, id)

@@ -26,6 +26,7 @@ type sending struct {
 	partial    logging.Recurring
 
 	mu       sync.Mutex
+	busy     bool // something is on its way
 	next     *message
 	wanted   bool              // the worker has asked for everything
 	owed     int               // tries left to give it everything, because it has missed something
@@ -83,6 +84,12 @@ func (c *sending) met(known, missed bool) {
 	}
 }
 
+func (c *sending) isFree() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return !c.busy
+}
+
 func (c *sending) isBehind() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -117,8 +124,10 @@ func (c *sending) run(ctx context.Context) {
 		switch {
 		case full:
 			c.sendFull(ctx)
+			c.done()
 		case msg != nil:
 			c.send(ctx, msg)
+			c.done()
 		default:
 			later.Reset(wait)
 			select {
@@ -128,6 +137,14 @@ func (c *sending) run(ctx context.Context) {
 			}
 		}
 	}
+}
+
+// done says that the worker is free again.
+func (c *sending) done() {
+	c.mu.Lock()
+	c.busy = false
+	c.mu.Unlock()
+	poke(c.m.progress)
 }
 
 // take gives what is to be sent next, or how long to wait. Everything is sent
@@ -141,11 +158,12 @@ func (c *sending) take() (msg *message, full bool, wait time.Duration) {
 	}
 	if c.wanted || c.owed > 0 {
 		if wait = c.m.cfg.Interval - time.Since(c.lastFull); wait <= 0 {
-			c.wanted = false
+			c.wanted, c.busy = false, true
 			return nil, true, 0
 		}
 	}
 	msg, c.next = c.next, nil
+	c.busy = msg != nil
 	return msg, false, wait
 }
 
@@ -182,7 +200,6 @@ func (c *sending) send(ctx context.Context, msg *message) {
 	if failures == mostFailures {
 		log.Warn("The worker does not store what it is sent; it is no longer waited for.")
 	}
-	poke(c.m.progress)
 }
 
 // hand sends a string and logs what became of it. ok says that all of it is
