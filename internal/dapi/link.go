@@ -7,8 +7,6 @@ import (
 	"fmt"
 	"sync"
 
-	"github.com/google/uuid"
-
 	"testudo/internal/fault"
 	"testudo/internal/logging"
 	"testudo/internal/session"
@@ -117,7 +115,7 @@ func (l *link) reason(ctx context.Context, err error) error {
 
 // open takes down that the other node owes an answer.
 func (l *link) open(asker string, size int) (*question, error) {
-	q := &question{id: uuid.NewString(), asker: asker, size: int64(size), ends: make(chan ending, 1)}
+	q := &question{id: session.NewID(), asker: asker, size: int64(size), ends: make(chan ending, 1)}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if len(l.owed) >= l.e.cfg.Owed || l.bytes > 0 && l.bytes+q.size > owedBytes {
