@@ -67,6 +67,9 @@ func Main(args []string, s Streams) int {
 	if filepath.Base(args[0]) == clusterdName {
 		return e.finish(clusterdName, e.clusterd())
 	}
+	if filepath.Base(args[0]) == controlName {
+		return e.finish(controlName, e.control(args[1:]))
+	}
 	return e.finish("testudo", e.testudo())
 }
 

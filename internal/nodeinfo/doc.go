@@ -98,7 +98,7 @@ type (
 	Agents interface {
 		ActiveAgents(node string) int
 	}
-	// Files of this node, as they are now.
+	// Tree gives the files of this node, as they are now.
 	Tree interface {
 		Manifest(ctx context.Context) (*manifest.Manifest, error)
 	}
