@@ -74,9 +74,9 @@ func readRecord(st *sqlitedb.Stmt, known *roster) record {
 		keepalive: noKeepalive,
 		added:     st.ColumnInt64(7),
 		gone:      noKeepalive,
-		status:    agent.Status(st.ColumnText(9)),
-		syncreq:   st.ColumnText(10) == syncReq,
-		regroup:   st.ColumnText(11) == syncReq,
+		status:    statusIn(st, 9),
+		syncreq:   columnIs(st, 10, syncReq),
+		regroup:   columnIs(st, 11, syncReq),
 		code:      noCode,
 	}
 	if !st.ColumnIsNull(8) {
@@ -102,6 +102,21 @@ func shared(st *sqlitedb.Stmt, col int, d *dictionary) string {
 		return d.text(number)
 	}
 	return string(text)
+}
+
+// columnIs compares a column with a text without a copy.
+func columnIs(st *sqlitedb.Stmt, col int, text string) bool {
+	var room [32]byte
+	return st.ColumnLen(col) == len(text) && string(sqlitedb.AppendColumn(room[:0], st, col)) == text
+}
+
+func statusIn(st *sqlitedb.Stmt, col int) agent.Status {
+	for _, status := range agent.Statuses() {
+		if columnIs(st, col, string(status)) {
+			return status
+		}
+	}
+	return agent.Status(st.ColumnText(col)) // the table lets no other in
 }
 
 // readAgain replaces an agent's record by what the table holds, for values whose

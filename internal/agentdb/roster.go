@@ -169,6 +169,8 @@ func (r *roster) insertLocked(b, i int, id agent.ID) (int, int) {
 		if b == len(r.blocks)-1 && i == len(full.ids) {
 			// Ids are given in ascending order: leave the full block as it is.
 			r.blocks = append(r.blocks, newBlock(blockRows))
+			r.blocks[b+1].names.all.Grow(full.names.all.Len()) // the next ones are alike
+			r.blocks[b+1].ips.all.Grow(full.ips.all.Len())
 			b, i = b+1, 0
 		} else {
 			b, i = r.splitLocked(b, i)
