@@ -128,7 +128,8 @@ func (p Permissions) Mode() Mode { return p.mode }
 
 // JSON is the form in a request.
 func (p Permissions) JSON() json.RawMessage {
-	object := result.Object{member("rbac_mode", p.mode)}
+	object := make(result.Object, 0, 1+len(p.actions))
+	object = append(object, member("rbac_mode", p.mode))
 	for _, a := range p.actions {
 		entries := make(result.Object, len(a.entries))
 		for i, e := range a.entries {

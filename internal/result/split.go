@@ -88,9 +88,10 @@ func (s *splitter) value() json.RawMessage {
 		c := s.data[s.at]
 		switch {
 		case inText:
-			if c == '\\' {
+			switch c {
+			case '\\':
 				s.at++
-			} else if c == '"' {
+			case '"':
 				inText = false
 			}
 		case c == '"':
