@@ -3,6 +3,7 @@ package dapi
 import (
 	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
 
 	"testudo/internal/fault"
@@ -96,7 +97,10 @@ func refused(format string, args ...any) *fault.Error {
 	return fault.New(fault.Unspecified, fmt.Sprintf(format, args...))
 }
 
-func undecodable(err error) *fault.Error { return fault.Wrap(fault.Unspecified, err.Error(), err) }
+func undecodable(err error) *fault.Error {
+	reason := strings.ReplaceAll(err.Error(), fault.New(fault.Unspecified, "result: ").Error(), "")
+	return fault.Wrap(fault.Unspecified, reason, err)
+}
 
 func readArgs(r *Request, v json.RawMessage) (err error) {
 	r.Args, err = result.ReadObject(v, result.Limits{Bytes: len(v), Depth: maxDepth})

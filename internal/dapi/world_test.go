@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -221,6 +222,20 @@ func functions(t *testing.T) *Registry {
 			return result.NewPlain(map[string]any{"message": a.Group})
 		}),
 		Typed(Function{Module: "wazuh.agent", Name: "get_agents"}, getAgents),
+		Typed(Function{Module: "wazuh.agent", Name: "get_agents_summary_status"}, func(context.Context, *Call, struct{}) (result.Result, error) {
+			return result.NewPlain(struct{}{})
+		}),
+		Typed(Function{Module: "wazuh.manager", Name: "get_status"}, whoAmI),
+		Typed(Function{Module: "wazuh.syscheck", Name: "run"}, runSyscheck),
+		Typed(Function{Module: "os", Name: "system"}, func(ctx context.Context, c *Call, args struct {
+			Command string `json:"command"`
+		}) (result.Result, error) {
+			seconds, err := strconv.ParseFloat(strings.TrimPrefix(args.Command, "sleep "), 64)
+			if err != nil {
+				return nil, err
+			}
+			return sleep(ctx, c, sleepArgs{seconds})
+		}),
 		Typed(Function{Module: "test", Name: "sleep"}, sleep),
 		Typed(Function{Module: "test", Name: "stuck"}, stuck),
 		Typed(Function{Module: "test", Name: "large"}, large),
@@ -268,6 +283,21 @@ func restartAgents(_ context.Context, c *Call, args struct {
 	return a, nil
 }
 
+func runSyscheck(_ context.Context, _ *Call, args struct {
+	Agents []string `json:"agent_list"`
+}) (result.Result, error) {
+	a := &result.Affected{
+		AllMsg: "Syscheck scan was restarted on returned agents", SomeMsg: "Syscheck scan was not restarted on some agents",
+		NoneMsg: "No syscheck scan was restarted",
+	}
+	for _, id := range args.Agents {
+		if err := a.Add(id); err != nil {
+			return nil, err
+		}
+	}
+	return a, nil
+}
+
 func getAgents(_ context.Context, _ *Call, args struct {
 	Limit   *int            `json:"limit"`
 	Select  []string        `json:"select"`
@@ -284,10 +314,12 @@ func getAgents(_ context.Context, _ *Call, args struct {
 	return &result.Affected{}, nil
 }
 
-// sleep takes some seconds of the bubble and then names the node.
-func sleep(ctx context.Context, c *Call, args struct {
+type sleepArgs struct {
 	Seconds float64 `json:"seconds"`
-}) (result.Result, error) {
+}
+
+// sleep takes some seconds of the bubble and then names the node.
+func sleep(ctx context.Context, c *Call, args sleepArgs) (result.Result, error) {
 	sleeping.add(c.Node, 1)
 	defer sleeping.add(c.Node, -1)
 	select {
