@@ -102,11 +102,24 @@ func appendTexts(dst []byte, list []string) []byte {
 }
 
 func appendText(dst []byte, s string) []byte {
+	if isSimple(s) {
+		return append(append(append(dst, '"'), s...), '"')
+	}
 	text, err := encode(s)
 	if err != nil {
 		return append(dst, `""`...) // cannot be: any string can be encoded
 	}
 	return append(dst, text...)
+}
+
+// isSimple tells whether s stands in JSON as it is.
+func isSimple(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; c < ' ' || c > '~' || c == '"' || c == '\\' {
+			return false
+		}
+	}
+	return true
 }
 
 func appendID(dst []byte, id ID) []byte {

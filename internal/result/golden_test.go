@@ -259,3 +259,36 @@ func each(v any, f func(map[string]any)) {
 		}
 	}
 }
+
+// TestBlame_Recorded takes the errors with which daemons answered, takes their
+// `dapi_errors` away, and demands that Blame gives them back.
+func TestBlame_Recorded(t *testing.T) {
+	var replies []json.RawMessage
+	for _, r := range recordings(t) {
+		if r.Final != "" {
+			replies = append(replies, r.Reply)
+		}
+		for _, s := range r.Socket {
+			replies = append(replies, s.Reply)
+		}
+	}
+	seen := 0
+	for _, reply := range replies {
+		o, err := Decode(reply, Limits{})
+		if err != nil || o.Err == nil || len(o.Err.NodeErrors) != 1 {
+			continue
+		}
+		seen++
+		raised, origin := *o.Err, Origin{Readable: true}
+		for node := range o.Err.NodeErrors {
+			origin = Origin{Node: node, Readable: node != UnknownNode}
+		}
+		raised.NodeErrors = nil
+		if want, got := document(t, reply), document(t, origin.Blame(&raised).JSON()); !reflect.DeepEqual(want, got) {
+			t.Errorf("want %v\ngot  %v", want, got)
+		}
+	}
+	if seen < 20 {
+		t.Errorf("only %d errors", seen)
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"encoding/json"
+	"math"
 	"math/big"
 	"strconv"
 	"strings"
@@ -80,8 +81,17 @@ func (h *head) take() json.RawMessage {
 // sortKey is one value to compare by: nothing, a number or a text.
 type sortKey struct {
 	null   bool
-	number *big.Float
+	number *big.Float // nil for a number that small holds exactly
+	small  float64
 	text   string
+}
+
+// float is the number.
+func (k sortKey) float() *big.Float {
+	if k.number == nil {
+		return big.NewFloat(k.small)
+	}
+	return k.number
 }
 
 func (o ordering) keys(item json.RawMessage) ([]sortKey, error) {
@@ -99,21 +109,6 @@ func (o ordering) keys(item json.RawMessage) ([]sortKey, error) {
 	return keys, nil
 }
 
-// lookUp follows a path into objects; what is not there is null.
-func lookUp(item json.RawMessage, path []string) json.RawMessage {
-	for _, name := range path {
-		if kind(item) != '{' {
-			return nil
-		}
-		object, err := members(item)
-		if err != nil {
-			return nil
-		}
-		item = object.Get(name)
-	}
-	return item
-}
-
 // cast takes a value as the type that is compared. The original takes the name
 // of any of its types; here it is one of three.
 func (f sortField) cast(v json.RawMessage) (sortKey, error) {
@@ -129,11 +124,11 @@ func (f sortField) cast(v json.RawMessage) (sortKey, error) {
 	case f.casting != "int" && f.casting != "float":
 		return sortKey{}, undecodable("sort_casting %.40q does not exist", f.casting)
 	}
-	n, ok := number(v, k, f.casting == "int")
+	key, ok := number(v, k, f.casting == "int")
 	if !ok {
 		return sortKey{}, undecodable("%.40q cannot be compared as %s", v, f.casting)
 	}
-	return sortKey{number: n}, nil
+	return key, nil
 }
 
 // compact is JSON text without spaces.
@@ -146,12 +141,12 @@ func compact(v json.RawMessage) string {
 }
 
 // number takes a number, a truth value or a text of a number.
-func number(v json.RawMessage, k byte, whole bool) (*big.Float, bool) {
+func number(v json.RawMessage, k byte, whole bool) (key sortKey, ok bool) {
 	switch k {
 	case 't':
-		return big.NewFloat(1), true
+		return sortKey{small: 1}, true
 	case 'f':
-		return new(big.Float), true
+		return sortKey{}, true
 	case '0':
 		return parseNumber(string(v), whole, false)
 	case '"':
@@ -159,41 +154,47 @@ func number(v json.RawMessage, k byte, whole bool) (*big.Float, bool) {
 			return parseNumber(strings.TrimSpace(s), whole, true)
 		}
 	}
-	return nil, false
+	return sortKey{}, false
 }
 
-// parseNumber reads a number of at most maxNumber bytes. As a whole one, a
-// number loses its fraction, a text must not have one.
-func parseNumber(s string, whole, isText bool) (*big.Float, bool) {
+// parseNumber reads a number. As a whole one, a number loses its fraction, a
+// text must not have one.
+func parseNumber(s string, whole, isText bool) (key sortKey, ok bool) {
 	if whole {
-		if n, ok := wholeNumber(s); ok || isText {
-			return n, ok
+		if key, ok = wholeNumber(s); ok || isText {
+			return key, ok
 		}
 	}
 	f, err := strconv.ParseFloat(s, 64)
-	if err != nil || f != f {
-		return nil, false
+	if err != nil || math.IsNaN(f) {
+		return sortKey{}, false
 	}
-	n := big.NewFloat(f)
 	if whole {
-		cut, _ := n.Int(nil)
-		n.SetInt(cut)
+		f = math.Trunc(f)
 	}
-	return n, true
+	return sortKey{small: f}, true
 }
 
-// maxNumber bounds the digits of a whole number that is compared.
-const maxNumber = 4300
+// maxNumber bounds the digits of a whole number that is compared, maxSmall
+// those of one that a float64 holds exactly.
+const (
+	maxNumber = 4300
+	maxSmall  = 15
+)
 
-func wholeNumber(s string) (*big.Float, bool) {
+func wholeNumber(s string) (key sortKey, ok bool) {
+	if len(s) <= maxSmall {
+		n, err := strconv.ParseInt(s, 10, 64)
+		return sortKey{small: float64(n)}, err == nil
+	}
 	if len(s) > maxNumber {
-		return nil, false
+		return sortKey{}, false
 	}
 	n, ok := new(big.Int).SetString(s, 10)
 	if !ok {
-		return nil, false
+		return sortKey{}, false
 	}
-	return new(big.Float).SetInt(n), true
+	return sortKey{number: new(big.Float).SetInt(n)}, true
 }
 
 func (o ordering) compare(a, b []sortKey) int {
@@ -215,11 +216,12 @@ func (f sortField) compare(a, b sortKey) int {
 	case b.null:
 		return 1
 	}
-	var c int
-	if a.number != nil {
-		c = a.number.Cmp(b.number)
-	} else {
-		c = cmp.Compare(a.text, b.text)
+	c := cmp.Compare(a.text, b.text)
+	switch {
+	case a.number != nil || b.number != nil:
+		c = a.float().Cmp(b.float())
+	case f.casting != "str":
+		c = cmp.Compare(a.small, b.small)
 	}
 	if !f.ascending {
 		c = -c

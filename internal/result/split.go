@@ -4,31 +4,61 @@ import "encoding/json"
 
 // members splits a JSON object that is known to be valid into its members.
 func members(data []byte) (Object, error) {
-	s := splitter{data: data}
-	if s.next() != '{' {
-		return nil, undecodable("no object")
-	}
 	var out Object
 	places := map[string]int{}
+	err := eachMember(data, func(name, value json.RawMessage) error {
+		decoded, err := text(name)
+		if err != nil {
+			return err
+		}
+		if i, twice := places[decoded]; twice {
+			out[i].Value = value
+			return nil
+		}
+		places[decoded] = len(out)
+		out = append(out, Member{decoded, value})
+		return nil
+	})
+	return out, err
+}
+
+// lookUp follows a path into objects; what is not there is null. The last of
+// several members of a name counts.
+func lookUp(item json.RawMessage, path []string) json.RawMessage {
+	for _, step := range path {
+		var found json.RawMessage
+		err := eachMember(item, func(name, value json.RawMessage) error {
+			if decoded, err := text(name); err == nil && decoded == step {
+				found = value
+			}
+			return nil
+		})
+		if err != nil {
+			return nil
+		}
+		item = found
+	}
+	return item
+}
+
+// eachMember gives the members of a JSON object that is known to be valid, the
+// names as JSON texts.
+func eachMember(data []byte, f func(name, value json.RawMessage) error) error {
+	s := splitter{data: data}
+	if s.next() != '{' {
+		return undecodable("no object")
+	}
 	for s.next() != '}' {
-		raw := s.value()
+		name := s.value()
 		s.next()
 		s.at++ // ':'
 		s.next()
-		value := s.value()
+		if err := f(name, s.value()); err != nil {
+			return err
+		}
 		s.comma()
-		name, err := text(raw)
-		if err != nil {
-			return nil, err
-		}
-		if i, twice := places[name]; twice {
-			out[i].Value = value
-			continue
-		}
-		places[name] = len(out)
-		out = append(out, Member{name, value})
 	}
-	return out, nil
+	return nil
 }
 
 // elements splits a JSON list that is known to be valid into at most limit
@@ -112,6 +142,9 @@ func (s *splitter) value() json.RawMessage {
 
 // text decodes a JSON text.
 func text(raw json.RawMessage) (string, error) {
+	if n := len(raw); n >= 2 && raw[0] == '"' && isSimple(string(raw[1:n-1])) {
+		return string(raw[1 : n-1]), nil
+	}
 	var s string
 	if len(raw) == 0 || raw[0] != '"' || json.Unmarshal(raw, &s) != nil {
 		return "", undecodable("%.40q is no text", raw)
