@@ -42,6 +42,7 @@ type Master struct {
 	admission admission
 	strangers session.Refusals
 	members   registry
+	memory    memory
 }
 
 // NewMaster returns a master that offers the exchanges to each worker.
@@ -58,6 +59,7 @@ func NewMaster(cfg MasterConfig, exchanges ...Exchange) *Master {
 		exchanges: exchanges,
 		admission: admission{limits: cfg.Limits},
 		members:   registry{byName: make(map[string]*member)},
+		memory:    newMemory(),
 	}
 }
 
@@ -142,6 +144,7 @@ func (m *Master) serveConn(ctx context.Context, conn net.Conn, v *visitor) {
 	if err != nil && !session.IsHelloFields(err) {
 		m.cfg.Metrics.ConnectionRefused("handshake")
 		if ctx.Err() == nil {
+			m.memory.stranger(hostOf(conn.RemoteAddr()), err)
 			m.strangers.Log(stranger, slog.LevelError, "Error during handshake with incoming connection: "+connectionText(err)+".",
 				address(conn), slog.String("detail", logging.Quote(err.Error())))
 		}
@@ -157,11 +160,13 @@ func (m *Master) serveConn(ctx context.Context, conn net.Conn, v *visitor) {
 	}
 	if err != nil {
 		m.cfg.Metrics.ConnectionRefused("hello")
+		m.memory.refuse(h, hostOf(conn.RemoteAddr()), err)
 		m.strangers.Log(stranger, slog.LevelError, "Internal error processing request 'b'hello'': "+logging.Quote(fault.From(err).Error()), address(conn))
 		s.Refuse(h, err)
 		return
 	}
 	v.known()
+	m.memory.welcome(w)
 	m.serveMember(ctx, w, h)
 }
 
@@ -180,6 +185,7 @@ func (m *Master) serveMember(ctx context.Context, w *member, h session.Hello) {
 		s.Go(task)
 	}
 	err := s.Run(ctx)
+	m.memory.left(w, err, m.cfg.MaxSilence)
 	if isOrderly(err) || ctx.Err() != nil {
 		s.Log().Debug("Disconnected " + h.Name + ".")
 	} else {

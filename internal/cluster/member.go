@@ -131,11 +131,10 @@ func (r *registry) removeWait(ctx context.Context, w *member) {
 	}
 }
 
-func (r *registry) find(name string) (*member, bool) {
+func (r *registry) has(name string) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	w, ok := r.byName[name]
-	return w, ok
+	return r.byName[name] != nil
 }
 
 func (r *registry) all() []*member {

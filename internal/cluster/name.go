@@ -50,7 +50,7 @@ func (m *Master) check(h session.Hello) error {
 	case !nodeType.MatchString(h.Type):
 		err = fault.New(fault.Unspecified, fmt.Sprintf("node type %.32q: 1 to 32 letters, digits, '_', '-'", h.Type))
 	}
-	if _, inUse := m.members.find(h.Name); inUse && err != nil {
+	if err != nil && m.members.has(h.Name) {
 		return fault.New(fault.DuplicateName, h.Name)
 	}
 	return err

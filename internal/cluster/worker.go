@@ -45,6 +45,7 @@ type Worker struct {
 	cfg       WorkerConfig
 	exchanges []Exchange
 	trouble   logging.Recurring
+	troubles  troubles
 	connected atomic.Int64 // unix nanoseconds since when, 0 when not
 }
 
@@ -111,6 +112,7 @@ func (w *Worker) connect(ctx context.Context) (welcome bool) {
 	conn, err := w.cfg.Dial(ctx, address)
 	if err != nil {
 		if ctx.Err() == nil {
+			w.undialled(address, err)
 			w.trouble.Fail(log, slog.LevelError, dialLine(err, w.cfg.Retry),
 				slog.String("master", address))
 		}
@@ -144,6 +146,7 @@ func (w *Worker) connect(ctx context.Context) (welcome bool) {
 	err = s.Run(ctx)
 	w.connected.Store(0)
 	if ctx.Err() == nil {
+		w.ended(address, err, try)
 		w.explain(err, try)
 	}
 	return try.welcome
@@ -159,6 +162,7 @@ func (w *Worker) introduce(ctx context.Context, s *session.Session, try *attempt
 	}
 	try.welcome = true
 	w.connected.Store(time.Now().UnixNano())
+	w.troubles.over()
 	w.trouble.Recovered(w.cfg.Log, "Connected to the master again.")
 	w.cfg.Log.Info("Successfully connected to master.")
 	if w.cfg.Plain {
