@@ -35,14 +35,7 @@ func (m *Master) fanOut(ctx context.Context, j *job) reply {
 	if len(p.shares) == 0 {
 		return reply{outcome: result.Outcome{Result: nobody(p.failed)}}
 	}
-	r := *j.Request
-	r.FromCluster = true
-	if r.Args.Has(argNode) {
-		remove(&r.Args, argNode)
-	} else {
-		remove(&r.Args, argNodes)
-	}
-	parts := m.askAll(ctx, j, &r, p.shares)
+	parts := m.askAll(ctx, j, p.shares)
 	if len(parts) == 1 && len(p.failed) == 0 {
 		return parts[0]
 	}
@@ -114,20 +107,19 @@ func (m *Master) decoded(j *job, part reply) result.Outcome {
 
 // askAll asks all nodes at once and gives their answers in the order of the
 // shares.
-func (m *Master) askAll(ctx context.Context, j *job, r *Request, shares []share) []reply {
+func (m *Master) askAll(ctx context.Context, j *job, shares []share) []reply {
 	parts := make([]reply, len(shares))
 	hops := make([]Hop, len(shares))
 	var asking sync.WaitGroup
 	for i, s := range shares {
-		part := *r
-		part.Args = withAgents(r.Args, s.agents)
+		part := partOf(j.Request, s)
 		hops[i].Node = s.node
 		asking.Go(func() {
 			began := time.Now()
 			if s.node == m.cfg.Node {
-				parts[i].outcome = m.run(ctx, &job{Request: &part, id: j.id, asker: j.asker, from: j.from, seen: j.seen})
+				parts[i].outcome = m.run(ctx, &job{Request: part, id: j.id, asker: j.asker, from: j.from, seen: j.seen})
 			} else {
-				parts[i] = m.askNode(ctx, j, &part, &hops[i], len(shares) > 1)
+				parts[i] = m.askNode(ctx, j, part, &hops[i], len(shares) > 1)
 			}
 			hops[i].Took = time.Since(began)
 		})
@@ -137,16 +129,24 @@ func (m *Master) askAll(ctx context.Context, j *job, r *Request, shares []share)
 	return parts
 }
 
-// withAgents puts a node's agents where the request has agents.
-func withAgents(args result.Object, agents []string) result.Object {
-	out := append(result.Object(nil), args...)
+// partOf is the request as one node gets it: routed, with that node's agents
+// in the place of all.
+func partOf(r *Request, s share) *Request {
+	part := *r
+	part.FromCluster = true
+	part.Args = append(result.Object(nil), r.Args...)
+	if part.Args.Has(argNode) {
+		remove(&part.Args, argNode)
+	} else {
+		remove(&part.Args, argNodes)
+	}
 	for _, name := range []string{argAgents, argAgent} {
-		if out.Has(name) {
-			_ = out.Set(name, append([]string{}, agents...)) // texts can be encoded
+		if part.Args.Has(name) {
+			_ = part.Args.Set(name, append([]string{}, s.agents...)) // texts can be encoded
 			break
 		}
 	}
-	return out
+	return &part
 }
 
 // askNode sends a part to another node.

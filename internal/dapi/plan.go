@@ -60,8 +60,11 @@ func (p planner) plan(ctx context.Context, r *Request) (plan, error) {
 	case len(shares) == 0:
 		err = p.admit(r, &out, false)
 	}
+	if err != nil {
+		return plan{}, err
+	}
 	out.shares = p.collect(out.shares)
-	return out, err
+	return out, nil
 }
 
 // targets are the arguments of a request that say whom it concerns.
