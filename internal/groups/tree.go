@@ -12,6 +12,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"testudo/internal/filetree"
 )
 
 const (
@@ -38,7 +40,7 @@ type stamp struct {
 }
 
 func stampOf(info fs.FileInfo) stamp {
-	inode, changed := identity(info)
+	inode, changed := filetree.Identity(info)
 	return stamp{info.Size(), info.ModTime().UnixNano(), changed, inode}
 }
 

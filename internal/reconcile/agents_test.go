@@ -11,6 +11,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"testudo/internal/filetree"
 )
 
 func TestWorker_FollowsClientKeys(t *testing.T) {
@@ -115,6 +117,39 @@ func TestAgents_QuietRoundsDoNotReadTheFile(t *testing.T) {
 	if got := w.round(); got.AgentsAdded != 1 {
 		t.Errorf("got %+v", got)
 	}
+}
+
+// A file that was written in place, as long as before and with its time put back,
+// is another one.
+func TestAgents_KeysWithTheirTimePutBack(t *testing.T) {
+	w := newWorld(t, false)
+	when := time.Unix(1_700_000_000, 0)
+	write := func(text string) (changed int64) {
+		t.Helper()
+		name := filepath.Join(w.dir, keysPath)
+		if err := os.WriteFile(name, []byte(text), 0o640); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chtimes(name, when, when); err != nil {
+			t.Fatal(err)
+		}
+		info, err := os.Stat(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, changed = filetree.Identity(info)
+		return changed
+	}
+	before := write("001 one any k\n")
+	if before == 0 {
+		t.Skip("the system does not tell when a file was changed")
+	}
+	w.round()
+	w.wants("at first", "001=one")
+	for write("001 two any k\n") == before { // a coarse clock needs some turns
+	}
+	w.round()
+	w.wants("written in place", "001=two")
 }
 
 // On a master enrolment takes an agent out of the file, then deletes the row.

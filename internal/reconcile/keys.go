@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"testudo/internal/agent"
+	"testudo/internal/filetree"
 )
 
 const (
@@ -66,7 +67,13 @@ type keyring struct {
 
 // same tells whether two looks at a file saw the same one.
 func same(a, b fs.FileInfo) bool {
-	return a != nil && b != nil && os.SameFile(a, b) && a.Size() == b.Size() && a.ModTime().Equal(b.ModTime())
+	if a == nil || b == nil {
+		return false
+	}
+	// A file may be written in place, and its time put back.
+	_, changedA := filetree.Identity(a)
+	_, changedB := filetree.Identity(b)
+	return os.SameFile(a, b) && a.Size() == b.Size() && a.ModTime().Equal(b.ModTime()) && changedA == changedB
 }
 
 // readKeys compares client.keys with the rows, of which it marks those that it
