@@ -102,6 +102,12 @@ func (s *source) left() int {
 	return len(s.pending)
 }
 
+func (s *source) made() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.looks
+}
+
 func (s *source) checksum() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
