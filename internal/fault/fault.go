@@ -106,7 +106,7 @@ func (e *Error) class() Class {
 }
 
 // Identity is equal for errors that share one entry in a list of failed items:
-// those of the same title, number, extra texts and kind (docs/dapi.md §3).
+// those of the same title, number, extra texts and kind (docs/dapi.md §2).
 func (e *Error) Identity() string {
 	return string(appendJSON(nil, []any{e.Heading(), int(e.Code), e.CommandError, e.Extra, e.Remedy}, 0))
 }
