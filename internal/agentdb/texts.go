@@ -86,15 +86,15 @@ func (t *texts) containing(part string, from int, places []uint16) []uint16 {
 			continue
 		}
 		// Names are alike: the next ones often have it in the same place.
-		for offset := begin - t.start(i); i < len(t.ends) && t.hasAt(i, offset, part); i++ {
+		offset := begin - t.start(i)
+		for start = t.start(i); i < len(t.ends); i++ {
+			begin, end := start+offset, start+offset+uint32(len(part))
+			if end > t.ends[i] || all[begin:end] != part {
+				break
+			}
 			places = append(places, uint16(i))
+			start = t.ends[i]
 		}
 	}
 	return places
-}
-
-func (t *texts) hasAt(i int, offset uint32, part string) bool {
-	begin := t.start(i) + offset
-	end := begin + uint32(len(part))
-	return end <= t.ends[i] && t.all.String()[begin:end] == part
 }
