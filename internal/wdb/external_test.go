@@ -57,6 +57,16 @@ func checkExternal(t *testing.T, e *External) {
 		}
 		seen++
 	}))
+	nodes := map[agent.ID]string{}
+	note := func(id agent.ID, node string) { nodes[id] = node }
+	must(e.EachNode(ctx, []agent.ID{0, 7, 9999}, note))
+	if len(nodes) != 2 || nodes[0] != "m1" || nodes[7] != "unknown" {
+		t.Errorf("nodes of two agents: %v", nodes)
+	}
+	must(e.EachNode(ctx, nil, note))
+	if len(nodes) != agents {
+		t.Errorf("nodes of %d agents", len(nodes))
+	}
 	if seen != agents {
 		t.Errorf("%d agents", seen)
 	}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strconv"
 
 	"testudo/internal/agent"
 	"testudo/internal/agentdb"
@@ -109,4 +111,45 @@ func (e *External) CountAgents(ctx context.Context) (map[string]map[agent.Status
 		return nil, fmt.Errorf("count agents: %w", err)
 	}
 	return counts, nil
+}
+
+// EachNode calls f with the node that agents report to, "" or "unknown" for none,
+// by ascending id: of the agents of ids that exist, or of all, agent 0 among them,
+// when ids is nil.
+func (e *External) EachNode(ctx context.Context, ids []agent.ID, f func(id agent.ID, node string)) error {
+	if ids == nil {
+		return e.nodesWhere(ctx, "1", f)
+	}
+	const atOnce = 1000 // so that the request is of usual length
+	for piece := range slices.Chunk(ids, atOnce) {
+		list := []byte("id IN (")
+		for i, id := range piece {
+			if i > 0 {
+				list = append(list, ',')
+			}
+			list = strconv.AppendInt(list, int64(id), 10)
+		}
+		if err := e.nodesWhere(ctx, string(append(list, ')')), f); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (e *External) nodesWhere(ctx context.Context, condition string, f func(id agent.ID, node string)) error {
+	type row struct {
+		ID   agent.ID `json:"id"`
+		Node string   `json:"node"`
+	}
+	last := agent.ID(-1)
+	err := eachRow(ctx, e, func(limit int) string {
+		return fmt.Sprintf("SELECT id, coalesce(node_name, '') AS node FROM agent WHERE id > %d AND %s ORDER BY id LIMIT %d", last, condition, limit)
+	}, func(r row) {
+		last = r.ID
+		f(r.ID, r.Node)
+	})
+	if err != nil {
+		return fmt.Errorf("read the nodes of agents: %w", err)
+	}
+	return nil
 }
