@@ -1,0 +1,113 @@
+package sendsync
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"io/fs"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"testudo/internal/fault"
+	"testudo/internal/session"
+	"testudo/internal/unixsock"
+)
+
+// question is what a worker's program asks.
+type question struct {
+	Daemon  string          `json:"daemon_name"`
+	Message json.RawMessage `json:"message"`
+}
+
+// parse reads a question: an object as message is passed on as it came, a text
+// without its quotes. What is no JSON gets a plain sentence, as from the
+// original.
+func parse(request []byte) (daemon string, message []byte, err error) {
+	var q question
+	dec := json.NewDecoder(bytes.NewReader(request))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(&q); err != nil {
+		return "", nil, session.PlainError(err.Error())
+	}
+	if _, err := dec.Token(); err != io.EOF {
+		return "", nil, session.PlainError("more than one JSON value")
+	}
+	if len(q.Message) > 0 && q.Message[0] == '{' {
+		return q.Daemon, q.Message, nil
+	}
+	var text *string
+	if err := json.Unmarshal(q.Message, &text); err != nil || text == nil {
+		return q.Daemon, nil, fault.New(fault.SocketTalk, "the message is neither an object nor a text")
+	}
+	return q.Daemon, []byte(*text), nil
+}
+
+// daemon is one that can be asked.
+type daemon struct {
+	path  string
+	turns chan struct{} // a token for each question that it has
+	limit unixsock.Limits
+}
+
+// name is that of its socket, by which errors tell it.
+func (d *daemon) name() string { return filepath.Base(d.path) }
+
+// ask sends a message on a connection of its own and returns the answer.
+func (d *daemon) ask(ctx context.Context, message []byte) ([]byte, error) {
+	conn, err := d.connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Close()
+	answer, err := conn.Call(ctx, message)
+	switch {
+	case err == nil:
+		return answer, nil
+	case errors.Is(err, context.DeadlineExceeded):
+		return nil, fault.Wrap(fault.SocketTalk, d.name()+" does not answer", err)
+	case ctx.Err() != nil:
+		return nil, context.Cause(ctx)
+	case errors.Is(err, unixsock.ErrTooLong):
+		return nil, fault.Wrap(fault.SocketTalk, d.name()+": message longer than the limit", err)
+	}
+	return nil, fault.Wrap(fault.SocketTalk, d.name()+" closed the connection without an answer", err)
+}
+
+// connect waits while the daemon does not keep up with accepting, which the
+// system reports at once.
+func (d *daemon) connect(ctx context.Context) (*unixsock.Client, error) {
+	for pause := time.Millisecond; ; pause = min(2*pause, 100*time.Millisecond) {
+		conn, err := unixsock.Dial(ctx, d.path, unixsock.LengthPrefix(), d.limit)
+		switch {
+		case err == nil:
+			return conn, nil
+		case errors.Is(err, syscall.EAGAIN):
+		case errors.Is(err, syscall.ECONNREFUSED):
+			return nil, fault.Wrap(fault.SocketRefused, "Socket '"+d.name()+"' cannot receive connections", err)
+		case errors.Is(err, fs.ErrNotExist):
+			return nil, fault.Wrap(fault.SocketMissing, d.name(), err)
+		case ctx.Err() != nil:
+			return nil, d.busy(ctx)
+		default:
+			return nil, fault.Wrap(fault.SocketMissing, d.name(), err)
+		}
+		t := time.NewTimer(pause)
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+			t.Stop()
+			return nil, d.busy(ctx)
+		}
+	}
+}
+
+// busy is the error of a question whose time ended before its turn came.
+func (d *daemon) busy(ctx context.Context) error {
+	if cause := context.Cause(ctx); !errors.Is(cause, context.DeadlineExceeded) {
+		return cause
+	}
+	return fault.New(fault.SocketTalk, d.name()+" is busy with earlier questions")
+}
