@@ -16,10 +16,10 @@ type Commands struct {
 	Config        func() ([]byte, error)
 	Nodes, Health func(ctx context.Context, payload []byte) ([]byte, error)
 	Hash          func(ctx context.Context) ([]byte, error)
-	// DAPI answers an API request.
-	DAPI func(ctx context.Context, client string, request []byte) ([]byte, error)
+	// DAPI answers an API request: it hands the answer to take, which sends it.
+	DAPI func(ctx context.Context, client string, request []byte, take func(answer []byte) error) error
 	// Forward has another node answer it; nil on a worker.
-	Forward func(ctx context.Context, client, node string, request []byte) ([]byte, error)
+	Forward func(ctx context.Context, client, node string, request []byte, take func(answer []byte) error) error
 	// Known says whether a node can be forwarded to; nil on a worker.
 	Known func(node string) bool
 	// Sync asks a daemon of the master; nil on a master.

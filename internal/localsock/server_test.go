@@ -56,18 +56,25 @@ func roles() (master, worker, cut Commands) {
 		}
 		return append([]byte("answer to "), request...), nil
 	}
-	forward := func(ctx context.Context, client, node string, request []byte) ([]byte, error) {
-		return answer(ctx, client, append([]byte(node+":"), request...))
+	api := func(ctx context.Context, client string, request []byte, take func([]byte) error) error {
+		data, err := answer(ctx, client, request)
+		if err != nil {
+			return err
+		}
+		return take(data)
+	}
+	forward := func(ctx context.Context, client, node string, request []byte, take func([]byte) error) error {
+		return api(ctx, client, append([]byte(node+":"), request...), take)
 	}
 	failing := func(context.Context, []byte) ([]byte, error) { return nil, fault.New(fault.NodeAbsent, nil) }
 	master = Commands{
 		Config: func() ([]byte, error) { return []byte(`{"name": "wazuh"}`), nil },
 		Nodes:  constant("nodes"), Health: failing, Hash: func(context.Context) ([]byte, error) { return []byte("{}"), nil },
-		DAPI: answer, Forward: forward, Known: func(node string) bool { return node == "w1" },
+		DAPI: api, Forward: forward, Known: func(node string) bool { return node == "w1" },
 	}
 	worker = Commands{
 		Relayed: true, Connected: func() error { return nil }, Nodes: constant("nodes"), Health: failing,
-		DAPI: answer, Sync: answer,
+		DAPI: api, Sync: answer,
 	}
 	cut = worker
 	cut.Connected = gone

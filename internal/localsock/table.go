@@ -113,8 +113,7 @@ func dapi(c *conn, f wire.Frame) {
 		return
 	}
 	c.later(f, textQueued, func(ctx context.Context) {
-		data, err := c.server.commands.DAPI(ctx, c.name(), f.Payload)
-		c.deliverAPI(ctx, data, err)
+		c.apiError(ctx, c.server.commands.DAPI(ctx, c.name(), f.Payload, c.deliverAPI(ctx)))
 	})
 }
 
@@ -129,8 +128,7 @@ func forward(c *conn, f wire.Frame) {
 		return
 	}
 	c.later(f, textForwarded, func(ctx context.Context) {
-		data, err := c.server.commands.Forward(ctx, c.name(), string(node), request)
-		c.deliverAPI(ctx, data, err)
+		c.apiError(ctx, c.server.commands.Forward(ctx, c.name(), string(node), request, c.deliverAPI(ctx)))
 	})
 }
 
@@ -206,24 +204,31 @@ func (c *conn) deliver(command string, data []byte) {
 	}
 }
 
-// deliverAPI sends the result of an API request.
-func (c *conn) deliverAPI(ctx context.Context, data []byte, err error) {
-	if ctx.Err() != nil {
-		return // the asker has gone
-	}
-	if err != nil {
-		c.deliver(cmdAPIError, session.ErrorReply(err).Payload)
-		return
-	}
-	id, err := c.sendString(ctx, data)
-	if err == nil {
-		_, err = c.request(ctx, cmdAPIResult, []byte(id))
-		if closed(err) {
-			return // it has taken the result and closed instead of saying so
+// errUndelivered ends an API request whose answer the client has not taken.
+var errUndelivered = errors.New("the client has not taken the answer")
+
+// deliverAPI sends the answer to an API request. A client that has gone away, or
+// that closes instead of saying that it has the answer, is no trouble.
+func (c *conn) deliverAPI(ctx context.Context) func(answer []byte) error {
+	return func(answer []byte) error {
+		id, err := c.sendString(ctx, answer)
+		if err == nil {
+			_, err = c.request(ctx, cmdAPIResult, []byte(id))
 		}
+		if err == nil {
+			return nil
+		}
+		if ctx.Err() == nil && !closed(err) {
+			c.undelivered(cmdAPIResult, err)
+		}
+		return errUndelivered
 	}
-	if err != nil && ctx.Err() == nil {
-		c.undelivered(cmdAPIResult, err)
+}
+
+// apiError tells the client that there is no answer, and why.
+func (c *conn) apiError(ctx context.Context, err error) {
+	if err != nil && ctx.Err() == nil && !errors.Is(err, errUndelivered) {
+		c.deliver(cmdAPIError, session.ErrorReply(err).Payload)
 	}
 }
 

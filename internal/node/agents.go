@@ -41,6 +41,7 @@ type agents struct {
 	inventory *inventory.Store // nil when external
 	hints     *filetree.Tree   // watches the files that the database follows; nil when external
 	client    *wdb.Client      // nil when embedded
+	external  *wdb.External    // over client
 	listener  *unixsock.Listener
 	follower  *reconcile.Reconciler // nil when external
 
@@ -77,7 +78,8 @@ func (a *agents) groups(db database) agentgroups.Source {
 func (n *Node) addAgents(ctx context.Context, o Options) (database, error) {
 	if !n.cfg.AgentDBEmbedded() {
 		n.agents.client = wdb.Dial(filepath.Join(n.cfg.Home, databaseSocket), wdb.ClientOptions{})
-		return wdb.NewExternal(n.agents.client, n.log), nil
+		n.agents.external = wdb.NewExternal(n.agents.client, n.log)
+		return n.agents.external, nil
 	}
 	if err := n.openDatabase(ctx); err != nil {
 		return nil, err

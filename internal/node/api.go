@@ -4,25 +4,112 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"slices"
+	"time"
 
+	"testudo/internal/agent"
+	"testudo/internal/cluster"
 	"testudo/internal/config"
+	"testudo/internal/dapi"
+	"testudo/internal/fault"
 	"testudo/internal/home"
+	"testudo/internal/integrity"
 	"testudo/internal/localsock"
+	"testudo/internal/nodeinfo"
+	"testudo/internal/sendsync"
 	"testudo/internal/unixsock"
 )
 
 // localSocket is where local programs ask the node.
 const localSocket = home.QueueDir + "/" + home.Socket
 
-// api is what answers local programs.
+// patience is how much longer than a daemon of the master may take a worker waits
+// for the answer.
+const patience = time.Minute
+
+// api is what answers local programs, and the requests that other nodes pass on.
 type api struct {
 	commands localsock.Commands
-	listener *unixsock.Listener // nil before addAPI
+	listener *unixsock.Listener   // nil before addAPI
+	requests interface{ Close() } // of the distributed API; nil before its end is made
+}
+
+// masterOfAPI makes the master's end of what local programs ask for. members is
+// called only when the node runs.
+func (n *Node) masterOfAPI(files *integrity.Master, members func() []cluster.Member) ([]cluster.Exchange, error) {
+	cfg, set := n.cfg, n.cfg.Testudo
+	registry, err := dapi.NewRegistry()
+	if err != nil {
+		return nil, fmt.Errorf("functions of the distributed API: %w", err)
+	}
+	info := nodeinfo.NewMaster(nodeinfo.MasterConfig{
+		Name: cfg.Cluster.NodeName, Version: set.Version, Address: cfg.Cluster.MasterAddress(),
+		Members: members, Files: files, Info: n.agents.reports, Groups: n.agents.groupsOut, Agents: n.activeAgents(),
+		Tree: integrity.NewReader(n.tree), Items: cfg.Items,
+	})
+	requests := dapi.NewMaster(dapi.MasterConfig{
+		Config: n.requestsConfig(), Nodes: dapi.NodesFunc(func() []string { return names(cfg.Cluster.NodeName, members()) }),
+	}, registry, agentNodes{n.eachNode()})
+	n.api.requests = requests
+	n.api.commands = localsock.Commands{
+		Nodes: info.GetNodes, Health: info.GetHealth, Hash: info.GetHash,
+		DAPI: requests.AskTo, Forward: requests.AskNodeTo,
+		Known: func(node string) bool {
+			return slices.ContainsFunc(members(), func(m cluster.Member) bool { return m.Name == node })
+		},
+	}
+	daemons := sendsync.NewMaster(sendsync.MasterConfig{
+		Home: cfg.Home, Parallel: set.SendSync.Parallel, Waiting: set.SendSync.Waiting, AnswerTime: set.SendSync.AnswerTime,
+		MessageBytes: int(set.Local.MessageBytes), Log: n.log,
+	})
+	return []cluster.Exchange{info, requests, daemons}, nil
+}
+
+// workerOfAPI makes the worker's end of it.
+func (n *Node) workerOfAPI(connected func() bool) ([]cluster.Exchange, error) {
+	cfg, set := n.cfg, n.cfg.Testudo
+	registry, err := dapi.NewRegistry()
+	if err != nil {
+		return nil, fmt.Errorf("functions of the distributed API: %w", err)
+	}
+	info := nodeinfo.NewWorker(nodeinfo.WorkerConfig{Tree: integrity.NewReader(n.tree), Items: cfg.Items})
+	requests := dapi.NewWorker(n.requestsConfig(), registry)
+	daemons := sendsync.NewWorker(sendsync.WorkerConfig{Patience: set.SendSync.AnswerTime + patience, Log: n.log})
+	n.api.requests = requests
+	n.api.commands = localsock.Commands{
+		Nodes: info.GetNodes, Health: info.GetHealth, Hash: info.GetHash,
+		DAPI: requests.AskTo, Sync: daemons.Ask, Relayed: true,
+		Connected: func() error {
+			if connected() {
+				return nil
+			}
+			return fault.New(fault.NotConnected, nil)
+		},
+	}
+	return []cluster.Exchange{info, requests, daemons}, nil
+}
+
+// requestsConfig is what both ends of the distributed API need.
+func (n *Node) requestsConfig() dapi.Config {
+	return dapi.Config{
+		Node: n.cfg.Cluster.NodeName, Single: !n.cfg.DistributedAPI,
+		Timeout: n.cfg.Intervals.Communication.TimeoutDAPIRequest, RequestBytes: int(n.cfg.Testudo.Local.MessageBytes),
+		Log: n.log, Metrics: n.metrics,
+	}
+}
+
+// names lists the nodes of a cluster, the master first.
+func names(master string, workers []cluster.Member) []string {
+	list := append(make([]string, 0, 1+len(workers)), master)
+	for _, w := range workers {
+		list = append(list, w.Name)
+	}
+	return list
 }
 
 // addAPI opens the socket of local programs, which can ask as soon as the node
 // runs. It comes after the cluster's tasks, so that it ends before them.
-func (n *Node) addAPI(o Options) (err error) {
+func (n *Node) addAPI(o Options) error {
 	set := n.cfg.Testudo.Local
 	section := n.cfg.Cluster
 	if !set.ShowKey {
@@ -44,10 +131,47 @@ func (n *Node) addAPI(o Options) (err error) {
 	return nil
 }
 
-// close gives back what addAPI opened, for a node that never ran.
+// close ends what still runs, and gives back what addAPI opened.
 func (a *api) close() error {
+	if a.requests != nil {
+		a.requests.Close()
+	}
 	if a.listener == nil {
 		return nil
 	}
 	return a.listener.Close()
+}
+
+// activeAgents counts agents from memory, also where the database is another
+// program's.
+func (n *Node) activeAgents() nodeinfo.Agents {
+	if n.agents.store != nil {
+		return n.agents.store
+	}
+	tally := nodeinfo.NewTally(n.agents.external.CountAgents, n.log)
+	n.group.Add("agents of other nodes", tally.Run)
+	return tally
+}
+
+// eachNode tells to which node agents report.
+func (n *Node) eachNode() eachNode {
+	if n.agents.store != nil {
+		return n.agents.store.EachNode
+	}
+	return n.agents.external.EachNode
+}
+
+type eachNode func(ctx context.Context, ids []agent.ID, f func(id agent.ID, node string)) error
+
+// agentNodes is that for the distributed API.
+type agentNodes struct{ each eachNode }
+
+// NodesOf implements dapi.Agents.
+func (a agentNodes) NodesOf(ctx context.Context, ids []agent.ID) (list []dapi.AgentNode, err error) {
+	if ids != nil {
+		ids = slices.Sorted(slices.Values(ids))
+		ids = slices.Compact(ids)
+	}
+	err = a.each(ctx, ids, func(id agent.ID, node string) { list = append(list, dapi.AgentNode{ID: id, Node: node}) })
+	return list, err
 }

@@ -101,8 +101,11 @@ func New(ctx context.Context, o Options) (n *Node, err error) {
 		return n, err
 	}
 	if cfg.Cluster.Role == config.Worker {
-		n.addWorker(key, db)
-	} else if err = n.addMaster(ctx, key, db); err != nil {
+		err = n.addWorker(key, db)
+	} else {
+		err = n.addMaster(ctx, key, db)
+	}
+	if err != nil {
 		return n, err
 	}
 	if err = n.addAPI(o); err != nil {
@@ -153,7 +156,13 @@ func (n *Node) addMaster(ctx context.Context, key *wire.Key, db database) (err e
 		return fmt.Errorf("open spool of compressed files: %w", err)
 	}
 	files := integrityMaster(n)
-	master := cluster.NewMaster(cluster.MasterConfig{
+	exchanges := append(n.masterOfAgents(db), files)
+	var master *cluster.Master
+	more, err := n.masterOfAPI(files, func() []cluster.Member { return master.Members() })
+	if err != nil {
+		return err
+	}
+	master = cluster.NewMaster(cluster.MasterConfig{
 		NodeName: cfg.Cluster.NodeName, Cluster: cfg.Cluster.Name, Version: set.Version,
 		Session: n.sessionConfig(key, int64(n.metadataLimit())),
 		Limits: cluster.AdmissionLimits{
@@ -162,7 +171,7 @@ func (n *Node) addMaster(ctx context.Context, key *wire.Key, db database) (err e
 		},
 		CheckEvery: own.CheckWorkerLastKeepAlive, MaxSilence: own.MaxAllowedTimeWithoutKeepAlive,
 		ProbeTimeout: set.Limits.ProbeTimeout, Log: n.log, Metrics: n.metrics,
-	}, append(n.masterOfAgents(db), files)...)
+	}, append(exchanges, more...)...)
 	listener, err := cluster.Listen(ctx, net.JoinHostPort(cfg.Cluster.BindAddr, strconv.Itoa(cfg.Cluster.Port)))
 	if err != nil {
 		return fmt.Errorf("Could not start master: %w", err) //nolint:staticcheck // a line that people search (docs/logs.md)
@@ -174,11 +183,17 @@ func (n *Node) addMaster(ctx context.Context, key *wire.Key, db database) (err e
 	return nil
 }
 
-func (n *Node) addWorker(key *wire.Key, db database) {
+func (n *Node) addWorker(key *wire.Key, db database) error {
 	cfg := n.cfg
 	own, set := cfg.Intervals.Worker, cfg.Testudo
 	files := integrityWorker(n)
-	worker := cluster.NewWorker(cluster.WorkerConfig{
+	exchanges := append(n.workerOfAgents(db), files)
+	var worker *cluster.Worker
+	more, err := n.workerOfAPI(func() bool { return !worker.Connected().IsZero() })
+	if err != nil {
+		return err
+	}
+	worker = cluster.NewWorker(cluster.WorkerConfig{
 		Hello: session.Hello{
 			Name: cfg.Cluster.NodeName, Cluster: cfg.Cluster.Name, Type: string(config.Worker), Version: set.Version,
 		},
@@ -186,11 +201,12 @@ func (n *Node) addWorker(key *wire.Key, db database) {
 		Session:   n.sessionConfig(key, int64(set.Limits.BundleBytes)),
 		KeepAlive: own.KeepAlive, MaxFailed: own.MaxFailedKeepAlives, Retry: own.ConnectionRetry,
 		Log: n.log, Metrics: n.metrics,
-	}, append(n.workerOfAgents(db), files)...)
+	}, append(exchanges, more...)...)
 	n.ready = func() bool { return files.Ready() && n.agents.ready() } // in this order: groups come as files
 	n.status = func() any { return statusOfWorker(n, worker, files) }
 	n.group.Add("integrity", files.Run)
 	n.group.Add("cluster", worker.Run)
+	return nil
 }
 
 func (n *Node) sessionConfig(key *wire.Key, uploadBytes int64) session.Config {
