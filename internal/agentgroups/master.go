@@ -109,6 +109,15 @@ func (m *Master) Status(worker string) (changes, full Status, ok bool) {
 	return changes, full, true
 }
 
+// Trouble says what has gone wrong with what was sent to a connected worker
+// since it stored all of a message; ok is false when nothing has.
+func (m *Master) Trouble(worker string) (t chunks.Trouble, ok bool) {
+	if c := m.find(worker); c != nil {
+		return c.trouble.Now()
+	}
+	return t, false
+}
+
 func (m *Master) find(worker string) *sending {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -24,6 +24,7 @@ type sending struct {
 	wake       chan struct{}
 	failed     logging.Recurring
 	partial    logging.Recurring
+	trouble    chunks.Troubles
 
 	mu       sync.Mutex
 	busy     bool // something is on its way
@@ -209,6 +210,9 @@ func (c *sending) hand(ctx context.Context, log *slog.Logger, box *chunks.Outbox
 	sent, err := box.Send(ctx, c.s, text)
 	if err == nil {
 		r, err = sent.Wait(ctx, c.m.cfg.Patience)
+	}
+	if ctx.Err() == nil {
+		c.trouble.Note(r, err, n)
 	}
 	var peer *chunks.PeerError
 	switch {

@@ -83,6 +83,8 @@ type receiving struct {
 	s     *session.Session
 	inbox chunks.Inbox
 
+	trouble chunks.Troubles
+
 	mu   sync.Mutex
 	last Status
 }
@@ -156,7 +158,21 @@ func (c *receiving) storeWith(ctx context.Context, log *slog.Logger, list [][]by
 	}
 	ctx, cancel := context.WithTimeout(ctx, c.m.cfg.Timeout)
 	defer cancel()
-	return chunks.Store(ctx, log, what, list, put)
+	r, err := chunks.Store(ctx, log, what, list, put)
+	c.trouble.Note(r, err, len(list))
+	return r, err
+}
+
+// Trouble says what has gone wrong with the agents of a connected worker since
+// all of a string was stored; ok is false when nothing has.
+func (m *Master) Trouble(worker string) (t chunks.Trouble, ok bool) {
+	m.mu.Lock()
+	c := m.workers[worker]
+	m.mu.Unlock()
+	if c == nil {
+		return chunks.Trouble{}, false
+	}
+	return c.trouble.Now()
 }
 
 func (c *receiving) finished(_ context.Context, _ *slog.Logger, began time.Time, _ [][]byte, r chunks.Result) {

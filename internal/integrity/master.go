@@ -101,6 +101,8 @@ type checking struct {
 
 	mu     sync.Mutex
 	status Status
+	wrong  wrong     // what went wrong since the worker was last in step
+	behind time.Time // since when it is known not to be
 	busy   time.Time // since when a check is under way; zero when none is
 	last   lastCheck
 	has    *manifest.Manifest // what the worker is in step with, nil when it is not
@@ -240,6 +242,7 @@ func (c *checking) checkFailed(ctx context.Context, log *slog.Logger, err error)
 		return
 	}
 	c.m.cfg.Metrics.Round("failed", 0)
+	c.wentWrong(err)
 	c.failing.Fail(log, slog.LevelError, "Error in synchronization process: "+logging.Quote(err.Error()))
 }
 
@@ -347,6 +350,7 @@ func (c *checking) sync(ctx context.Context, g *generation, diff manifest.Differ
 
 func (c *checking) syncFailed(ctx context.Context, log *slog.Logger, err error) {
 	if ctx.Err() == nil {
+		c.wentWrong(err)
 		c.unsent.Fail(log, slog.LevelError, "Error sending zip file: "+logging.Quote(err.Error()))
 	}
 }

@@ -51,7 +51,7 @@ func (c *checking) inStep(g *generation, check lastCheck) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.last, c.has = check, g.manifest
-	c.failed, c.open = nil, nil
+	c.failed, c.open, c.behind, c.wrong = nil, nil, time.Time{}, wrong{}
 	n := &c.node
 	n.LastCheck, n.Files, n.ManifestSum = now, g.manifest.Len(), g.manifest.Sum()
 	if shows := (picture{g.number, c.m.cfg.States.Epoch()}); c.shown != shows {
@@ -70,6 +70,9 @@ func (c *checking) outOfStep(g *generation, d manifest.Difference, left map[stri
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.last, c.has, c.shown = lastCheck{}, nil, picture{}
+	if c.behind.IsZero() {
+		c.behind = now
+	}
 	c.open = &openSync{g, d, left}
 	c.showOpenLocked()
 	n := &c.node

@@ -1,6 +1,8 @@
 package integrity
 
 import (
+	"maps"
+	"slices"
 	"time"
 
 	"testudo/internal/manifest"
@@ -67,4 +69,70 @@ func (c *checking) synced(began time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.status.SyncStarted, c.status.SyncEnded = began, time.Now()
+}
+
+// mostLeft bounds the files that a Trouble names.
+const mostLeft = 10
+
+// Trouble is what keeps a connected worker's files from being the master's.
+type Trouble struct {
+	Ready       bool      // the master has read its own files
+	InStepSince time.Time // since when the worker's files are the master's; zero when they are not known to be
+	BehindSince time.Time // since when they are known not to be; zero when they are not
+	Busy        time.Time // since when a check is under way; zero when none is
+	Left        []LeftOut // some of the files that do not go, by path
+	LeftCount   int       // how many there are
+
+	Err      error // what went wrong last since the worker was in step; nil when nothing did
+	ErrAt    time.Time
+	Failures int
+}
+
+// LeftOut is a file that does not reach a worker.
+type LeftOut struct{ Path, Reason string }
+
+// wrong is what went wrong last.
+type wrong struct {
+	err   error
+	at    time.Time
+	times int
+}
+
+// wentWrong takes down why a check or a synchronisation failed.
+func (c *checking) wentWrong(err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.wrong = wrong{err, time.Now(), c.wrong.times + 1}
+}
+
+// Trouble says what keeps a connected worker's files from being the master's.
+func (m *Master) Trouble(worker string) (Trouble, bool) {
+	m.mu.Lock()
+	c := m.workers[worker]
+	m.mu.Unlock()
+	if c == nil {
+		return Trouble{}, false
+	}
+	ready := m.Ready()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	t := Trouble{
+		Ready: ready, InStepSince: c.node.InStepSince, BehindSince: c.behind, Busy: c.busy,
+		Err: c.wrong.err, ErrAt: c.wrong.at, Failures: c.wrong.times,
+	}
+	if c.open != nil {
+		reasons := maps.Clone(c.failed)
+		if reasons == nil {
+			reasons = make(map[string]string, len(c.open.left))
+		}
+		maps.Copy(reasons, c.open.left)
+		t.LeftCount = len(reasons)
+		for _, path := range slices.Sorted(maps.Keys(reasons)) {
+			if len(t.Left) == mostLeft {
+				break
+			}
+			t.Left = append(t.Left, LeftOut{path, reasons[path]})
+		}
+	}
+	return t, true
 }

@@ -1,6 +1,7 @@
 package integrity_test
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -65,6 +66,60 @@ func TestReader_ReadsWhatChanged(t *testing.T) {
 			if e, _ := m.Lookup("etc/rules/a.xml"); m.Len() != 1 || e.Size != int64(len(content)) {
 				t.Errorf("after %q: %d files, %+v", content, m.Len(), e)
 			}
+		}
+	})
+}
+
+// A worker that does not take a file stays behind, and the master can say why.
+func TestMaster_Trouble(t *testing.T) {
+	run(t, func(t *testing.T, c *clustertest.Cluster) {
+		boss := c.Node(clustertest.MasterName)
+		boss.Write("etc/rules/a.xml", "a")
+		c.StartMaster()
+		if _, known := boss.Master.Trouble("1"); known {
+			t.Error("trouble of a worker that was never here")
+		}
+		c.Package.MemberBytes = 1000
+		worker := c.StartWorker("1")
+		c.WaitEqual(inStep)
+		trouble, known := boss.Master.Trouble("1")
+		if !known || !trouble.Ready || trouble.InStepSince.IsZero() || !trouble.BehindSince.IsZero() || trouble.Err != nil || trouble.LeftCount > 0 {
+			t.Errorf("in step: %+v, %v", trouble, known)
+		}
+		boss.Write("etc/rules/big.xml", incompressible(2000))
+		changed := time.Now()
+		time.Sleep(time.Minute)
+		trouble, _ = boss.Master.Trouble("1")
+		if !trouble.InStepSince.IsZero() || trouble.BehindSince.Before(changed) || trouble.BehindSince.After(changed.Add(inStep)) {
+			t.Errorf("behind: %+v", trouble)
+		}
+		boss.Remove("etc/rules/big.xml")
+		time.Sleep(inStep) // the trees are equal at once, but the master has to find out
+		if trouble, _ := boss.Master.Trouble("1"); !trouble.BehindSince.IsZero() || trouble.Err != nil || trouble.LeftCount > 0 {
+			t.Errorf("in step again: %+v", trouble)
+		}
+		worker.Stop()
+		c.Verify(`.`)
+	})
+}
+
+// The files that are named are few, whatever their number.
+func TestMaster_TroubleNamesFewFiles(t *testing.T) {
+	run(t, func(t *testing.T, c *clustertest.Cluster) {
+		boss := c.Node(clustertest.MasterName)
+		boss.Write("etc/rules/a.xml", "a")
+		c.Config.Intervals.Communication.MaxZipSize = 10 << 10
+		c.Config.Intervals.Communication.MinZipSize = 10 << 10
+		c.Plain = true // to a Testudo worker large files go all the same
+		for i := range 15 {
+			boss.Write("etc/lists/big"+strings.Repeat("x", i), incompressible(11<<10))
+		}
+		c.StartMaster()
+		c.StartWorker("1")
+		time.Sleep(time.Minute)
+		trouble, _ := boss.Master.Trouble("1")
+		if len(trouble.Left) != 10 || trouble.LeftCount != 15 || trouble.Left[0].Path != "etc/lists/big" || !strings.Contains(trouble.Left[0].Reason, "too large") {
+			t.Errorf("%+v", trouble)
 		}
 	})
 }
