@@ -65,20 +65,20 @@ func master() localsock.Commands {
 	return localsock.Commands{
 		Config: func() ([]byte, error) { return []byte(`{"name": "c", "node_name": "m", "key": "secret"}`), nil },
 		Nodes:  m.GetNodes, Health: m.GetHealth,
-		DAPI: func(_ context.Context, _ string, request []byte) ([]byte, error) {
+		DAPI: func(_ context.Context, _ string, request []byte, take func([]byte) error) error {
 			var asked struct {
 				Args struct {
 					Filters struct{ Status string }
 				} `json:"f_kwargs"`
 			}
 			if err := json.Unmarshal(request, &asked); err != nil {
-				return nil, err
+				return err
 			}
 			if asked.Args.Filters.Status == "bad" {
-				return fault.New(fault.DaemonsNotReady, nil).JSON(), nil
+				return take(fault.New(fault.DaemonsNotReady, nil).JSON())
 			}
-			return []byte(`{"__wazuh_result__": {"__class__": "WazuhResult", "__object__": {"str_priority": null, "result": {"items": [` +
-				`{"id": "001", "name": "a", "status": "` + asked.Args.Filters.Status + `"}]}}}}`), nil
+			return take([]byte(`{"__wazuh_result__": {"__class__": "WazuhResult", "__object__": {"str_priority": null, "result": {"items": [` +
+				`{"id": "001", "name": "a", "status": "` + asked.Args.Filters.Status + `"}]}}}}`))
 		},
 	}
 }
