@@ -19,8 +19,9 @@ const (
 	manyAgents = 10
 	manyGroups = 20
 
-	// lasting is how long agents must have been kept without a key for that to be
-	// an error; a master has left enrolment its minute before.
+	// lasting is how long agents must have been kept without a key, or groups
+	// without a directory, for that to be an error; a master has left enrolment its
+	// minute before.
 	lasting = Grace + Grace/2
 
 	holdShort = 5 * time.Minute
@@ -117,11 +118,15 @@ func (r *Reconciler) holdGroups(directories, remove []string, known int) bool {
 		r.holdingGroups.Recovered(r.log, "Groups are removed again.")
 		return false
 	}
-	r.cfg.Health.Raise(condGroups, health.Critical,
+	severity, level, line := health.Warning, slog.LevelWarn, "Groups without a directory are kept for the time being."
+	if stable >= lasting {
+		severity, level, line = health.Critical, slog.LevelError, "Groups without a directory not removed."
+	}
+	r.cfg.Health.Raise(condGroups, severity,
 		fmt.Sprintf("In %s %s; %d of %d groups are kept in the database without one.", sharedPath, why, len(remove), known),
 		"Put the directories back; without the group \"default\" no group is removed, otherwise all of them after "+holdShort.String()+".")
 	r.cfg.Metrics.RemovalsHeldBack("groups", len(remove))
-	r.holdingGroups.Fail(r.log, slog.LevelError, "Groups without a directory not removed.", slog.String("why", why),
+	r.holdingGroups.Fail(r.log, level, line, slog.String("why", why),
 		slog.Int("remove", len(remove)), slog.Int("known", known))
 	return true
 }
