@@ -49,12 +49,16 @@ func (l *link) handleRequest(_ context.Context, _ *session.Session, payload []by
 		return session.Reply{}, errors.New("id and request expected")
 	}
 	err := l.accept(string(id), request, 0, false)
-	if fault.Has(err, fault.Busy) {
-		if l.notice(l.refusing, func(ctx context.Context) { l.reply(ctx, string(id), nil, err) }) {
-			err = nil
-		}
+	if fault.Has(err, fault.Busy) && l.refuse(string(id), err) {
+		err = nil
 	}
 	return session.OK("Added request to API requests queue"), err
+}
+
+// refuse tells why a request is not answered, as any other answer is told. It is
+// false when too many are being told so already.
+func (l *link) refuse(id string, why error) bool {
+	return l.notice(l.refusing, func(ctx context.Context) { l.reply(ctx, id, nil, why) })
 }
 
 // handleTimed takes a request of a Testudo node: "ID milliseconds request".
