@@ -176,7 +176,7 @@ func (e *engine) origin(r *Request) result.Origin {
 // logged: the answer does not tell it.
 func (e *engine) failed(r *Request, err error) result.Outcome {
 	var numbered *fault.Error
-	if !errors.As(err, &numbered) {
+	if !errors.As(err, &numbered) && !errors.Is(err, context.Canceled) && !errors.Is(err, errAskerGone) {
 		e.refusals.Log(e.cfg.Log, slog.LevelError, "Error in distributed API: "+logging.Quote(err.Error()),
 			slog.String("function", logging.Quote(r.Function.Key())))
 	}

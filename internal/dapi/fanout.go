@@ -159,7 +159,19 @@ func (m *Master) askNode(ctx context.Context, j *job, part *Request, hop *Hop, m
 	if err != nil {
 		return reply{outcome: m.nodeFailed(part, hop, err, many)}
 	}
-	return reply{raw: data, release: release}
+	if !many { // it is the answer, as it is
+		return reply{raw: data, release: release}
+	}
+	o, err := result.Decode(data, m.limits())
+	if err != nil {
+		release()
+		m.refuse(j, "the answer of a node", err)
+		return reply{outcome: m.nodeFailed(part, hop, err, many)}
+	}
+	if o.Err != nil {
+		hop.Code = int(o.Err.Code)
+	}
+	return reply{outcome: o, release: release}
 }
 
 // nodeFailed is the outcome of a node that did not answer. It has the node's
