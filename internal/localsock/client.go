@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -38,12 +39,11 @@ func (o ClientOptions) withDefaults() ClientOptions {
 // node's answer, the connection is closed.
 type Client struct {
 	link
-	o    ClientOptions
-	turn chan struct{} // holds a token while nobody calls
-
-	closing sync.Once
-	closed  chan struct{}
-	in      *input // of whose turn it is; nil before the first call
+	o      ClientOptions
+	bounds limits
+	turn   turn
+	wait   wait        // of whose turn it is
+	gone   atomic.Bool // closed
 }
 
 // Ask is Dial, Call and Close: one connection for each request, as the
@@ -71,15 +71,13 @@ func Dial(ctx context.Context, path string, o ClientOptions) (*Client, error) {
 		return nil, fault.Wrap(fault.DistributedAPI, nil, err)
 	}
 	o = o.withDefaults()
-	c := &Client{
-		o: o, turn: make(chan struct{}, 1), closed: make(chan struct{}),
-		link: link{conn: conn, limits: &limits{
-			wire:    wire.Limits{FrameBytes: wire.Chunk, DividedMessages: 2, DividedBytes: o.ResultBytes, DividedAge: o.ResultTime},
-			strings: session.Limits{Strings: 4, StringBytes: o.ResultBytes, StringAge: o.ResultTime},
-			frame:   o.FrameTime, reply: o.ReplyTime,
-		}},
-	}
-	c.turn <- struct{}{}
+	c := &Client{o: o, bounds: limits{
+		wire:    wire.Limits{FrameBytes: wire.Chunk, DividedMessages: 2, DividedBytes: o.ResultBytes, DividedAge: o.ResultTime},
+		strings: session.Limits{Strings: 4, StringBytes: o.ResultBytes, StringAge: o.ResultTime},
+		frame:   o.FrameTime, reply: o.ReplyTime,
+	}}
+	c.conn, c.limits = conn, &c.bounds
+	c.in = takeInput(conn, c.limits)
 	return c, nil
 }
 
@@ -106,52 +104,40 @@ func dial(ctx context.Context, path string) (*net.UnixConn, error) {
 
 // Close ends the connection and a call that is under way.
 func (c *Client) Close() error {
-	var err error
-	c.closing.Do(func() {
-		close(c.closed)
-		err = c.conn.Close()
-	})
-	select {
-	case <-c.turn:
+	if c.gone.Swap(true) {
+		return nil
+	}
+	err := c.conn.Close()
+	if c.turn.try() { // else the call under way does it
 		c.rest()
-	default: // the call under way does it
 	}
 	return err
 }
 
 // rest ends a turn. The buffers of a connection that is closed serve another.
 func (c *Client) rest() {
-	select {
-	case <-c.closed:
-		if c.in != nil {
-			c.in.give()
-			c.in = nil
-		}
-	default:
+	if c.gone.Load() {
+		c.give()
 	}
-	c.turn <- struct{}{}
+	c.turn.end()
 }
 
 // Call sends a request and returns its result, however it comes
 // (docs/local.md §4). An error of the node is a *session.RemoteError; fault 3020
 // says that the result did not come in time, 3009 that the connection ended.
 func (c *Client) Call(ctx context.Context, command string, payload []byte) ([]byte, error) {
-	select {
-	case <-c.turn:
-		defer c.rest()
-	case <-ctx.Done():
+	if !c.turn.begin(ctx) {
 		return nil, ended(ctx, command)
 	}
-	select {
-	case <-c.closed:
+	defer c.rest()
+	if c.gone.Load() {
 		return nil, fault.Wrap(fault.DistributedAPI, nil, net.ErrClosed)
-	default:
 	}
 	if ctx.Done() != nil { // a call that is given up leaves a reply on the way, so the connection goes
 		defer context.AfterFunc(ctx, func() { c.Close() })()
 	}
-	w := newWait(c, command)
-	result, err := w.run(payload)
+	c.wait = newWait(c, command)
+	result, err := c.wait.run(payload)
 	if err == nil {
 		return result, nil
 	}
@@ -174,4 +160,51 @@ func ended(ctx context.Context, command string) error {
 		return fmt.Errorf("%s: %w", command, cause)
 	}
 	return fault.Wrap(fault.RequestTimeout, command, ctx.Err())
+}
+
+// turn lets one caller after the other have it. Waiting costs more than having
+// it at once.
+type turn struct {
+	mu   sync.Mutex
+	held bool
+	next chan struct{} // closed when the turn ends; nil while nobody waits
+}
+
+func (t *turn) try() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	was := t.held
+	t.held = true
+	return !was
+}
+
+// begin waits for the turn; it says whether that came before the end of ctx.
+func (t *turn) begin(ctx context.Context) bool {
+	for !t.try() {
+		t.mu.Lock()
+		if t.next == nil {
+			t.next = make(chan struct{})
+		}
+		next, held := t.next, t.held
+		t.mu.Unlock()
+		if !held {
+			continue
+		}
+		select {
+		case <-next:
+		case <-ctx.Done():
+			return false
+		}
+	}
+	return true
+}
+
+func (t *turn) end() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.held = false
+	if t.next != nil {
+		close(t.next)
+		t.next = nil
+	}
 }

@@ -16,6 +16,9 @@ type Commands struct {
 	Config        func() ([]byte, error)
 	Nodes, Health func(ctx context.Context, payload []byte) ([]byte, error)
 	Hash          func(ctx context.Context) ([]byte, error)
+	// Why says how nodes are, to Testudo's own clients (docs/ctl.md §4). Its answer
+	// comes later in both roles.
+	Why func(ctx context.Context, payload []byte) ([]byte, error)
 	// DAPI answers an API request: it hands the answer to take, which sends it.
 	DAPI func(ctx context.Context, client string, request []byte, take func(answer []byte) error) error
 	// Forward has another node answer it; nil on a worker.
@@ -38,6 +41,7 @@ const (
 	cmdNodes   = "get_nodes"
 	cmdHealth  = "get_health"
 	cmdHash    = "get_hash"
+	cmdWhy     = "t_why"
 	cmdDAPI    = "dapi"
 	cmdForward = "dapi_fwd"
 	cmdSync    = "sendsync"

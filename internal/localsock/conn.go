@@ -34,10 +34,10 @@ func (c *conn) log() *slog.Logger { return c.server.root.With(logging.Tag("Local
 
 // serve is the life of the client.
 func (c *conn) serve() {
-	in := takeInput(c.conn, c.limits)
-	c.read(in)
+	c.in = takeInput(c.conn, c.limits)
+	c.read(c.in)
 	_ = c.conn.Close()
-	in.give()
+	c.give()
 	c.ended()
 	if c.cancel != nil {
 		c.cancel()

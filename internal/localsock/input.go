@@ -14,7 +14,11 @@ type input struct {
 	dec   *wire.Decoder
 	conn  net.Conn
 	frame time.Duration // see limits
+	out   []byte        // frames are built in it, while the link's writing is held
 }
+
+// keptBytes is how much of out serves another connection.
+const keptBytes = 8 << 10
 
 // buffers are those of payloads and frames, for all connections.
 var buffers wire.Buffers
@@ -39,6 +43,9 @@ func takeInput(conn net.Conn, l *limits) *input {
 func (in *input) give() {
 	in.conn = nil
 	in.dec.Reset(nil)
+	if cap(in.out) > keptBytes {
+		in.out = nil
+	}
 	inputs.Put(in)
 }
 

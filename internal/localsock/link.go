@@ -25,8 +25,10 @@ type limits struct {
 type link struct {
 	conn   net.Conn
 	limits *limits
+	in     *input // of who reads, and for frames that are written; nil when the connection has ended
 
-	writing sync.Mutex // one frame at a time
+	writing sync.Mutex // one frame at a time; guards in for those who do not read
+	wrote   bool
 
 	mu      sync.Mutex
 	last    uint32                     // counter of the last request
@@ -35,20 +37,40 @@ type link struct {
 	over    bool                       // nobody reads any more
 }
 
+// surelyTaken is what a socket on which nothing has been written takes at once,
+// wherever we run.
+const surelyTaken = 2 << 10
+
 // write sends a frame with one call (docs/wire.md §2.1).
 func (l *link) write(f wire.Frame) error {
-	buf, err := wire.AppendFrame(buffers.Get(wire.FrameSize(len(f.Payload), false)), nil, f)
+	l.writing.Lock()
+	defer l.writing.Unlock()
+	if l.in == nil {
+		return net.ErrClosed
+	}
+	buf, err := wire.AppendFrame(l.in.out[:0], nil, f)
 	if err != nil {
 		return err
 	}
-	defer buffers.Put(buf)
-	l.writing.Lock()
-	defer l.writing.Unlock()
-	if err := l.conn.SetWriteDeadline(time.Now().Add(l.limits.frame)); err != nil {
-		return err
+	l.in.out = buf
+	if l.wrote || len(buf) > surelyTaken {
+		if err := l.conn.SetWriteDeadline(time.Now().Add(l.limits.frame)); err != nil {
+			return err
+		}
 	}
+	l.wrote = true
 	_, err = l.conn.Write(buf)
 	return err
+}
+
+// give ends the use of the connection's buffers.
+func (l *link) give() {
+	l.writing.Lock()
+	defer l.writing.Unlock()
+	if l.in != nil {
+		l.in.give()
+		l.in = nil
+	}
 }
 
 // reply answers a frame.

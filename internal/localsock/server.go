@@ -42,6 +42,9 @@ type Server struct {
 	evicted  atomic.Int64
 	idle     atomic.Int64
 
+	next chan *conn   // clients for goroutines that are free
+	free atomic.Int32 // how many these are
+
 	mu    sync.Mutex
 	conns map[uint32]*conn
 }
@@ -61,7 +64,7 @@ func NewServer(o Options, c Commands) *Server {
 	o = o.withDefaults()
 	s := &Server{
 		o: o, root: o.Log, log: o.Log.With(logging.Tag("Local Server")), limits: o.limits(), commands: c,
-		ctx: context.Background(), conns: make(map[uint32]*conn),
+		ctx: context.Background(), conns: make(map[uint32]*conn), next: make(chan *conn),
 	}
 	s.routes = s.table()
 	return s
@@ -98,11 +101,14 @@ func (s *Server) Serve(ctx context.Context, ln *unixsock.Listener) error {
 	var clients sync.WaitGroup
 	clients.Go(s.watch)
 	err := ln.Each(s.ctx, s.log, func(nc *net.UnixConn) {
-		if c := s.admit(nc); c != nil {
-			clients.Go(func() {
-				c.serve()
-				s.leave(c)
-			})
+		c := s.admit(nc)
+		if c == nil {
+			return
+		}
+		select {
+		case s.next <- c: // to one that is free
+		default:
+			clients.Go(func() { s.work(c) })
 		}
 	})
 	cancel()
@@ -110,6 +116,28 @@ func (s *Server) Serve(ctx context.Context, ln *unixsock.Listener) error {
 	s.each(func(c *conn) { c.conn.Close() })
 	clients.Wait()
 	return errors.Join(err, closed)
+}
+
+// mostFree is how many goroutines wait for another client when theirs has gone: a
+// new one would have to grow its stack first.
+const mostFree = 64
+
+// work serves one client after the other.
+func (s *Server) work(c *conn) {
+	for c != nil {
+		c.serve()
+		s.leave(c)
+		if s.free.Add(1) > mostFree {
+			s.free.Add(-1)
+			return
+		}
+		select {
+		case c = <-s.next:
+		case <-s.ctx.Done():
+			c = nil
+		}
+		s.free.Add(-1)
+	}
 }
 
 // admit enters a client under a new id, or closes the connection.

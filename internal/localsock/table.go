@@ -47,6 +47,9 @@ func (s *Server) table() map[string]route {
 	if s.commands.Health != nil {
 		t[cmdHealth] = s.control(s.commands.Health)
 	}
+	if s.commands.Why != nil {
+		t[cmdWhy] = route{keeps: true, answer: func(c *conn, f wire.Frame) { c.relay(f, s.commands.Why) }}
+	}
 	if s.commands.DAPI != nil {
 		t[cmdDAPI] = route{answer: dapi, keeps: true}
 	}
@@ -80,20 +83,24 @@ func (s *Server) control(ask func(context.Context, []byte) ([]byte, error)) rout
 		}}
 	}
 	return route{keeps: true, answer: func(c *conn, f wire.Frame) {
-		if c.refused(f) {
+		if !c.refused(f) {
+			c.relay(f, ask)
+		}
+	}}
+}
+
+// relay says that the answer comes later, and sends it then.
+func (c *conn) relay(f wire.Frame, ask func(context.Context, []byte) ([]byte, error)) {
+	c.later(f, textRelayed, func(ctx context.Context) {
+		data, err := ask(ctx, f.Payload)
+		if ctx.Err() != nil {
 			return
 		}
-		c.later(f, textRelayed, func(ctx context.Context) {
-			data, err := ask(ctx, f.Payload)
-			if ctx.Err() != nil {
-				return
-			}
-			if err != nil {
-				data = fault.From(err).JSON() // which the asker raises (docs/local.md §4)
-			}
-			c.deliver(cmdControlResult, data)
-		})
-	}}
+		if err != nil {
+			data = fault.From(err).JSON() // which the asker raises (docs/local.md §4)
+		}
+		c.deliver(cmdControlResult, data)
+	})
 }
 
 // refused answers what needs a master when there is none.

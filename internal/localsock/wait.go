@@ -30,8 +30,8 @@ type wait struct {
 	err    error
 }
 
-func newWait(c *Client, command string) *wait {
-	w := &wait{c: c, command: command, began: time.Now()}
+func newWait(c *Client, command string) wait {
+	w := wait{c: c, command: command, began: time.Now()}
 	w.next = w.began.Add(c.o.KeepAlive)
 	switch command {
 	case cmdDAPI, cmdForward, cmdFile, cmdAsync, cmdSync:
@@ -48,9 +48,6 @@ func (w *wait) run(payload []byte) ([]byte, error) {
 	w.counter = w.c.counter()
 	if err := w.c.write(wire.Frame{Counter: w.counter, Command: w.command, Payload: payload}); err != nil {
 		return nil, err
-	}
-	if w.c.in == nil {
-		w.c.in = takeInput(w.c.conn, w.c.limits)
 	}
 	for !w.done {
 		f, err := w.read()

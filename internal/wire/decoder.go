@@ -51,7 +51,9 @@ func (d *Decoder) SetLimits(l Limits) {
 	if l.FrameBytes <= 0 || l.FrameBytes > MaxFrame {
 		l.FrameBytes = MaxFrame
 	}
-	d.limits.Store(&l)
+	if now := d.limits.Load(); now == nil || *now != l {
+		d.limits.Store(&l)
+	}
 }
 
 // UseBuffers makes the decoder take its payload buffers from b, which other

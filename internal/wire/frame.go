@@ -130,7 +130,10 @@ type header struct {
 
 // parseHeader reads the first HeaderSize bytes of b.
 func parseHeader(b []byte) header {
-	name, _, _ := bytes.Cut(b[nameAt:flagAt], []byte{' '})
+	name := b[nameAt:flagAt]
+	if end := bytes.IndexByte(name, ' '); end >= 0 {
+		name = name[:end]
+	}
 	return header{
 		counter: binary.BigEndian.Uint32(b),
 		length:  binary.BigEndian.Uint32(b[lengthAt:]),
