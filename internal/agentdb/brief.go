@@ -78,6 +78,9 @@ func (s *Store) PendingWhole(ctx context.Context, after agent.ID, max int) (chun
 		}
 	}
 	s.roster.mu.RUnlock()
+	if err := s.catchUpDue(ctx, due); err != nil {
+		return nil, after, nil, err
+	}
 	if len(due) > 0 {
 		err = s.read(ctx, func(c *sqlitedb.Conn) (err error) {
 			chunks, err = pendingChunks(c, due, true)

@@ -46,6 +46,9 @@ func burst(t *testing.T, path string) {
 						return s.SetSyncInfo(ctx, fullReport(int(id), int(id), "w1", 1000, agent.Active))
 					},
 					func(ctx context.Context) error {
+						return s.UpdateKeepalive(ctx, id, "active", "syncreq")
+					},
+					func(ctx context.Context) error {
 						return s.UpdateConnectionStatus(ctx, id, "disconnected", "syncreq", 3)
 					},
 				}
@@ -134,9 +137,10 @@ func checkAfterCrash(t *testing.T, path string, acked map[agent.ID]int) {
 	}
 	for id, step := range acked {
 		r, ok := s.roster.get(id)
-		want := []agent.Status{agent.NeverConnected, agent.Active, agent.Disconnected}[step]
+		want := []agent.Status{agent.NeverConnected, agent.Active, agent.Active, agent.Disconnected}[step]
 		// A later step may have been committed without having been acknowledged.
-		if !ok || r.status != want && step == 2 || step == 1 && r.status == agent.NeverConnected {
+		if !ok || r.status != want && step == 3 || step >= 1 && r.status == agent.NeverConnected ||
+			step >= 2 && (r.keepalive <= 1000 || !r.syncreq) {
 			t.Fatalf("agent %d was acknowledged as %s: %v %+v", id, want, ok, r)
 		}
 	}

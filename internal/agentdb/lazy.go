@@ -9,8 +9,8 @@ import (
 
 // Most of what is written is a new last keep-alive, or the mark that an agent is
 // to be reported, of many agents each. Such writes are put off to the end of the
-// transaction and then done many in a statement, which takes half the time. The
-// values need no check by the table, so that only the transaction as a whole can
+// transaction and then done many in a statement, which takes half the time, or left
+// to the journal. The values need no check by the table, so that only the transaction as a whole can
 // fail.
 
 // lazyWrite is a write that was put off.
@@ -57,8 +57,14 @@ func (t *tx) touch(id agent.ID, keepalive int64, syncreq bool) error {
 	if err := t.settle(id); err != nil {
 		return err
 	}
+	later := k&setKeepalive != 0 && keepalive > r.keepalive && t.s.journal.open(t.time)
 	if k&setKeepalive != 0 {
 		r.keepalive = keepalive
+	}
+	if later {
+		r.syncreq, r.lags = syncreq, false
+		t.putLate(id)
+		return nil
 	}
 	r.syncreq, r.lags, r.lazy = syncreq, false, true
 	t.lazy[k] = append(t.lazy[k], lazyWrite{id, keepalive})

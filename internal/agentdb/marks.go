@@ -3,6 +3,7 @@ package agentdb
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -41,14 +42,14 @@ type lateMarks struct {
 	next  time.Duration
 }
 
-// arm sets the alarm unless it is set.
-func (l *lateMarks) arm(lags bool) {
+// arm sets the alarm unless it is set. more tells that the parts are not done yet.
+func (l *lateMarks) arm(lags, more bool) {
 	switch {
 	case !lags:
 		l.stop()
 		l.due, l.next = nil, 0
 	case l.due == nil:
-		if l.next == 0 {
+		if l.next == 0 || !more {
 			l.next = marksLater
 		}
 		l.timer = time.NewTimer(l.next)
@@ -65,7 +66,12 @@ func (l *lateMarks) stop() {
 // someMarks is an operation that writes the next rows that lag.
 func (s *Store) someMarks(l *lateMarks) *op {
 	l.due, l.next = nil, marksPause
-	return &op{lazy: true, done: make(chan error, 1), fn: func(t *tx) error { return t.writeMarks(s.roster.lags(piece)) }}
+	return &op{lazy: true, done: make(chan error, 1), fn: func(t *tx) error {
+		if err := t.writeMarks(s.roster.lags(piece)); err != nil {
+			return err
+		}
+		return t.followSome()
+	}}
 }
 
 // writeMarks writes what lags of some agents.
@@ -101,56 +107,91 @@ func (r *roster) lags(most int) (ids []agent.ID) {
 	return ids
 }
 
-// catchUp writes what lags of one agent.
-func (s *Store) catchUp(ctx context.Context, id agent.ID) error {
-	if s.roster.lagging.Load() == 0 {
-		return nil
+// lags tells whether the file has yet to be told something.
+func (s *Store) lags() bool {
+	return s.roster.lagging.Load() > 0 || s.journal.inUse.Load()
+}
+
+// catchUp writes what lags of agents, given in ascending order.
+func (s *Store) catchUp(ctx context.Context, ids ...agent.ID) error {
+	var lag []agent.ID
+	for _, id := range ids {
+		if s.journal.isBehind(id) {
+			lag = append(lag, id)
+		} else if s.roster.lagging.Load() > 0 {
+			if r, ok := s.roster.get(id); ok && r.lags {
+				lag = append(lag, id)
+			}
+		}
 	}
-	if r, ok := s.roster.get(id); !ok || !r.lags {
-		return nil
+	return s.writeLagging(ctx, lag)
+}
+
+func (s *Store) writeLagging(ctx context.Context, ids []agent.ID) error {
+	for some := range slices.Chunk(ids, piece) {
+		err := s.writeLazily(ctx, func(t *tx) error {
+			if err := t.writeMarks(some); err != nil {
+				return err
+			}
+			return t.follow(some)
+		})
+		if err != nil {
+			return err
+		}
 	}
-	return s.writeLazily(ctx, func(t *tx) error { return t.writeMarks([]agent.ID{id}) })
+	return nil
 }
 
 // catchUpAll writes all that lags.
 func (s *Store) catchUpAll(ctx context.Context) error {
+	if err := s.writeLagging(ctx, s.journal.allBehind()); err != nil {
+		return err
+	}
 	for s.roster.lagging.Load() > 0 {
-		ids := s.roster.lags(piece)
-		if err := s.writeLazily(ctx, func(t *tx) error { return t.writeMarks(ids) }); err != nil {
+		if err := s.writeLagging(ctx, s.roster.lags(piece)); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// mayShowMarks reports whether a statement can read the column.
-func mayShowMarks(statement string) bool {
-	return strings.Contains(statement, "*") || strings.Contains(strings.ToLower(statement), "sync_status")
+// mayShowMarks reports whether a statement can read the column; mayShowKeepalives
+// the last keep-alives.
+func mayShowMarks(statement string) bool { return mayShow(statement, "sync_status") }
+
+func mayShowKeepalives(statement string) bool { return mayShow(statement, "last_keepalive") }
+
+func mayShow(statement, column string) bool {
+	statement = strings.ToLower(statement)
+	return strings.Contains(strings.ReplaceAll(statement, "count(*)", ""), "*") || strings.Contains(statement, column)
 }
 
 // writeMarks writes all that lags by the given connection; the roster is to be
-// read anew behind it.
+// read anew behind it, and the journal is then empty.
 func (s *Store) writeMarks(c *sqlitedb.Conn) error {
+	for _, id := range s.journal.allBehind() {
+		if r, ok := s.roster.get(id); ok {
+			if err := followRow(c, id, said{r.keepalive, r.syncreq}); err != nil {
+				return err
+			}
+		}
+	}
 	for _, id := range s.roster.lags(int(s.roster.lagging.Load())) {
 		r, _ := s.roster.get(id)
-		value := synced
-		if r.syncreq {
-			value = syncReq
-		}
-		if err := sqlitedb.Exec(c, "UPDATE agent SET sync_status = ?1 WHERE id = ?2", value, int64(id)); err != nil {
+		if err := sqlitedb.Exec(c, "UPDATE agent SET sync_status = ?1 WHERE id = ?2", syncText(r.syncreq), int64(id)); err != nil {
 			return err
 		}
 	}
-	return nil
+	return sqlitedb.Exec(c, "DELETE FROM t_keepalive")
 }
 
 // lastMarks writes all that lags at the writer's end.
 func (s *Store) lastMarks() error {
-	if s.roster.lagging.Load() == 0 {
+	if !s.lags() {
 		return nil
 	}
 	if err := s.db.Load().Write(context.Background(), s.writeMarks); err != nil {
-		return fmt.Errorf("agent database: write which agents are reported: %w", err)
+		return fmt.Errorf("agent database: write what the rows of agents lack: %w", err)
 	}
 	return nil
 }

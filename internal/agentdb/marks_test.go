@@ -27,6 +27,7 @@ func column(t *testing.T, s *Store, id agent.ID) (text string) {
 func confirmed(t *testing.T, change ...func(*Options)) *Store {
 	t.Helper()
 	s := start(t, change...)
+	s.journal.rest() // keep-alives write rows
 	insert(t, s, 3)
 	must(t, s.SetSyncInfo(t.Context(), fullReport(1, 3, "worker1", 1700000000, agent.Active)))
 	for id := agent.ID(1); id <= 3; id++ {

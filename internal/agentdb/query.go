@@ -96,7 +96,11 @@ func (s *Store) SQL(ctx context.Context, statement string, write bool) (Page, er
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.o.QueryTime)
 	defer cancel()
-	if mayShowMarks(statement) {
+	keepalives := mayShowKeepalives(statement)
+	if keepalives {
+		s.journal.rest()
+	}
+	if keepalives || mayShowMarks(statement) {
 		if err := s.catchUpAll(ctx); err != nil {
 			return Page{}, err
 		}
@@ -123,6 +127,7 @@ func (s *Store) SQL(ctx context.Context, statement string, write bool) (Page, er
 			return run(c)
 		})
 		if err == nil {
+			s.journal.clear()
 			s.groupsChanged.Add(1)
 			s.reloadAfterWrite(setsOnlyStates(statement))
 			s.infoHint.give()

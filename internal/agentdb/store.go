@@ -81,7 +81,8 @@ type Store struct {
 
 	roster        *roster
 	groupsChanged atomic.Uint64 // grows whenever the groups of an agent may have changed
-	groupSum      groupSum      // what GroupsHash has computed
+	journal       *journal
+	groupSum      groupSum // what GroupsHash has computed
 
 	rowPool sync.Pool // of *[]infoRow, for SetSyncInfo
 
@@ -109,7 +110,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	s := &Store{
 		o: o, log: o.Log, seed: maphash.MakeSeed(),
 		ops: make(chan *op, queueLength), ended: make(chan struct{}), closing: make(chan struct{}),
-		roster: newRoster(), foreseen: make(foreseen), infoHint: newHint(), groupsHint: newHint(),
+		roster: newRoster(), journal: newJournal(), foreseen: make(foreseen), infoHint: newHint(), groupsHint: newHint(),
 	}
 	s.tx, s.trouble.calm = newTx(s), calmAfter
 	s.close = sync.OnceValue(s.shutDown)
@@ -131,7 +132,10 @@ func (s *Store) load(ctx context.Context) error {
 		return advise(err)
 	}
 	s.db.Store(db)
-	if err = s.loadRoster(ctx, false); err == nil {
+	if err = s.replayJournal(ctx); err == nil {
+		err = s.loadRoster(ctx, false)
+	}
+	if err == nil {
 		err = s.loadForeseen(ctx)
 	}
 	if err != nil {

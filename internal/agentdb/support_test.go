@@ -77,9 +77,12 @@ func fullReport(from, to int, node string, keepalive int64, status agent.Status)
 	return append(out, ']')
 }
 
-// dump returns the result of a query as text.
+// dump returns the result of a query as text, of rows that have caught up.
 func dump(t testing.TB, s *Store, query string, args ...any) string {
 	t.Helper()
+	if err := s.catchUpAll(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 	p := newPagerOf(1 << 30)
 	if err := s.read(t.Context(), func(c *sqlitedb.Conn) error { return addRows(c, p, query, args...) }); err != nil {
 		t.Fatal(err)

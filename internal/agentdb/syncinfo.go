@@ -104,6 +104,9 @@ func (t *tx) syncInfo() (Page, error) {
 	}
 	p := newPager()
 	for _, due := range t.s.roster.due(t.s.cursor, 0) {
+		if err := t.follow([]agent.ID{due.id}); err != nil {
+			return Page{}, err
+		}
 		text, err := r.appendAgent(nil, due.id)
 		if err != nil {
 			return Page{}, asQuery(err)
@@ -166,6 +169,9 @@ func (s *Store) PendingInfo(ctx context.Context, max int) (chunks [][]byte, more
 	if more = max > 0 && len(due) == max; more {
 		more = len(s.roster.due(due[max-1].id, 1)) > 0
 	}
+	if err := s.catchUpDue(ctx, due); err != nil {
+		return nil, false, nil, err
+	}
 	if len(due) > 0 {
 		// The rows are read after the list: they are as new as it says, or newer.
 		err = s.read(ctx, func(c *sqlitedb.Conn) (err error) {
@@ -175,6 +181,17 @@ func (s *Store) PendingInfo(ctx context.Context, max int) (chunks [][]byte, more
 	}
 	confirm = func(ctx context.Context) error { return s.confirmInfo(ctx, due) }
 	return chunks, more, confirm, err
+}
+
+// catchUpDue has the rows follow of agents that are to be reported.
+func (s *Store) catchUpDue(ctx context.Context, due []dueAgent) error {
+	var ids []agent.ID
+	for _, d := range due {
+		if s.journal.isBehind(d.id) {
+			ids = append(ids, d.id)
+		}
+	}
+	return s.writeLagging(ctx, ids)
 }
 
 // confirmInfo marks agents as reported.

@@ -20,7 +20,8 @@ type tx struct {
 	records       []record
 	lazy          [lazyKinds][]lazyWrite // see touch
 	queries       map[lazyKey]string
-	setAllQueries [8]string         // see setAllQuery
+	setAllQueries [8]string // see setAllQuery
+	news          journalNews
 	follows       map[agent.ID]bool // see foresee
 	groups        bool              // what makes up the global hash has changed
 	reload        bool              // anything may have changed
@@ -41,6 +42,7 @@ func (t *tx) reset() {
 	t.records = t.records[:0]
 	t.groups, t.reload = false, false
 	t.resetLazy()
+	t.news.reset(t.s.journal.number)
 }
 
 // keepChanged is for how many changed agents the memory is kept.

@@ -161,7 +161,7 @@ func (s *Store) Run(ctx context.Context) error {
 			s.afterProbe(probe)
 		}
 		clear(batch)
-		late.arm(s.roster.lagging.Load() > 0)
+		late.arm(s.lags(), s.roster.lagging.Load() > 0 || len(s.journal.queue) > 0)
 	}
 }
 
@@ -240,6 +240,7 @@ func (s *Store) commit(ctx context.Context, batch []*op) (rest []*op) {
 		answer(batch[:ran], func(o *op) error { return o.err })
 		return batch[ran:]
 	}
+	s.journal.publish(&t.news)
 	s.publish(t)
 	answer(batch[:ran], func(o *op) error { return o.err })
 	return batch[ran:]
@@ -271,6 +272,9 @@ func answer(batch []*op, result func(*op) error) {
 func (t *tx) runAll(batch []*op) (ran int, err error) {
 	if ran, err = t.runBatch(batch); err == nil {
 		err = t.settleAll()
+	}
+	if err == nil {
+		err = t.writeJournal()
 	}
 	return ran, err
 }

@@ -1,0 +1,66 @@
+package agentdb
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"testudo/internal/agent"
+	"testudo/internal/sqlitedb"
+)
+
+// replayJournal makes the journal's table when there is none, and lets all rows
+// follow that a process which has died, or a backup, has left behind.
+func (s *Store) replayJournal(ctx context.Context) error {
+	err := s.db.Load().Write(ctx, func(c *sqlitedb.Conn) error {
+		if err := sqlitedb.Exec(c, journalTable); err != nil {
+			return err
+		}
+		last, err := readJournal(c)
+		if err != nil {
+			return err
+		}
+		for id, what := range last {
+			if err := sqlitedb.Exec(c, replayQuery, timeOrNil(what.keepalive), syncText(what.syncreq), int64(id)); err != nil {
+				return err
+			}
+		}
+		return sqlitedb.Exec(c, "DELETE FROM t_keepalive")
+	})
+	if err != nil {
+		return fmt.Errorf("read the journal of keep-alives: %w", err)
+	}
+	s.journal.clear()
+	return nil
+}
+
+// replayQuery passes over agents that another program has heard of since: the
+// journal never says less than their rows did.
+const replayQuery = followQuery + " AND (last_keepalive IS NULL OR last_keepalive <= ?1)"
+
+// readJournal returns what the last entry about each agent says.
+func readJournal(c *sqlitedb.Conn) (map[agent.ID]said, error) {
+	last := make(map[agent.ID]said)
+	const query = "SELECT last_keepalive, sync_status, agents FROM t_keepalive ORDER BY number"
+	err := sqlitedb.Select(c, query, func(st *sqlitedb.Stmt) error {
+		what := said{keepalive: noKeepalive, syncreq: st.ColumnText(1) == syncReq}
+		if !st.ColumnIsNull(0) {
+			what.keepalive = st.ColumnInt64(0)
+		}
+		for text := range strings.SplitSeq(st.ColumnText(2), ",") {
+			id, err := strconv.ParseInt(text, 10, 32)
+			if err != nil {
+				return fmt.Errorf("agents of an entry: %w", err)
+			}
+			last[agent.ID(id)] = what
+		}
+		return nil
+	})
+	return last, err
+}
+
+// followRow is follow for one agent.
+func followRow(c *sqlitedb.Conn, id agent.ID, what said) error {
+	return sqlitedb.Exec(c, followQuery, timeOrNil(what.keepalive), syncText(what.syncreq), int64(id))
+}
