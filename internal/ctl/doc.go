@@ -10,11 +10,13 @@ import (
 	"fmt"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"testudo/internal/fault"
 	"testudo/internal/localsock"
 	"testudo/internal/nodeinfo"
 	"testudo/internal/result"
+	"testudo/internal/why"
 )
 
 // socket is where a node answers, relative to its home.
@@ -118,6 +120,23 @@ func (c *Client) Health(ctx context.Context, names []string) (nodeinfo.Health, e
 		return nodeinfo.Health{}, err
 	}
 	return nodeinfo.ParseHealth(answer)
+}
+
+// Why asks how a node is, or all nodes when name is empty. A node of 4.7.5 can
+// only tell of health.
+func (c *Client) Why(ctx context.Context, name string) ([]why.Report, error) {
+	answer, err := c.ask(ctx, why.Command, []byte(name))
+	if err == nil {
+		return why.Parse(answer)
+	}
+	if !why.IsUnknown(err) {
+		return nil, err
+	}
+	h, err := c.Health(ctx, nil)
+	if err != nil {
+		return nil, err
+	}
+	return why.FromHealth(name, h, time.Now()), nil
 }
 
 // Agent is what the overview says of an agent; empty texts are not known.

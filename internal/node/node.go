@@ -23,6 +23,7 @@ import (
 	"testudo/internal/metrics"
 	"testudo/internal/sdnotify"
 	"testudo/internal/session"
+	"testudo/internal/why"
 	"testudo/internal/wire"
 )
 
@@ -162,6 +163,7 @@ func (n *Node) addMaster(ctx context.Context, key *wire.Key, db database) (err e
 	if err != nil {
 		return err
 	}
+	more = append(more, n.whyOfMaster(files, func() why.Registry { return master }))
 	master = cluster.NewMaster(cluster.MasterConfig{
 		NodeName: cfg.Cluster.NodeName, Cluster: cfg.Cluster.Name, Version: set.Version,
 		Session: n.sessionConfig(key, int64(n.metadataLimit())),
@@ -193,6 +195,7 @@ func (n *Node) addWorker(key *wire.Key, db database) error {
 	if err != nil {
 		return err
 	}
+	more = append(more, n.whyOfWorker(files, func() why.Link { return worker }))
 	worker = cluster.NewWorker(cluster.WorkerConfig{
 		Hello: session.Hello{
 			Name: cfg.Cluster.NodeName, Cluster: cfg.Cluster.Name, Type: string(config.Worker), Version: set.Version,
