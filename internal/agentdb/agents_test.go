@@ -261,6 +261,7 @@ func TestAgents_Reads(t *testing.T) {
 }
 
 func TestPages_AreOfTheSizeOfTheOriginals(t *testing.T) {
+	thousands(t)
 	s := start(t)
 	insert(t, s, 12000)
 	after, rows, pages := agent.ID(0), 0, 0

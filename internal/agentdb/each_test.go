@@ -11,6 +11,7 @@ import (
 )
 
 func TestEachAgent_InOrderWhateverTheirNumber(t *testing.T) {
+	thousands(t)
 	s := start(t)
 	const n = 2*eachAgents + 5
 	insert(t, s, n)

@@ -191,6 +191,7 @@ func TestDeleteGroup_Default(t *testing.T) {
 }
 
 func TestDeleteGroup_OfMany(t *testing.T) {
+	thousands(t)
 	s := start(t, func(o *Options) { o.Master = true })
 	const n = 2*setBatch + 10
 	insert(t, s, n)
@@ -205,6 +206,7 @@ func TestDeleteGroup_OfMany(t *testing.T) {
 }
 
 func TestAgentsOfGroup_OrderedInBothWays(t *testing.T) {
+	thousands(t)
 	s := start(t)
 	const n = crowd + 100
 	insert(t, s, n)

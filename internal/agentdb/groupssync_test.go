@@ -49,6 +49,7 @@ func insertPlain(t testing.TB, s *Store, from, to int) {
 
 // The sizes are those at which pages of the original end, measured.
 func TestSyncGroups_PageLimits(t *testing.T) {
+	thousands(t)
 	s := start(t)
 	insertPlain(t, s, 999, 5999)
 	group := strings.Repeat("n", 41)
@@ -309,6 +310,7 @@ func TestGroups_AlwaysAgree(t *testing.T) {
 }
 
 func TestRecalculateGroupHashes_Repairs(t *testing.T) {
+	thousands(t)
 	s := start(t)
 	insertPlain(t, s, 1, recalculateBatch+5)
 	withGroups(t, s, 2)

@@ -61,6 +61,15 @@ func insert(t testing.TB, s *Store, n int) {
 	}
 }
 
+// thousands skips a test of one caller and very many rows with -short: the race
+// detector makes each row some thirty times as slow, and finds nothing there.
+func thousands(t *testing.T) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("thousands of rows: not with -short")
+	}
+}
+
 // fullReport is a report of the agents from to to, as a worker sends it.
 func fullReport(from, to int, node string, keepalive int64, status agent.Status) []byte {
 	out := []byte{'['}
