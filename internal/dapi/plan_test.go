@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -194,7 +195,7 @@ func TestPlan(t *testing.T) {
 }
 
 func describe(p plan, err error) (text string) {
-	if e, ok := err.(*fault.Error); ok {
+	if e := new(fault.Error); errors.As(err, &e) {
 		return fmt.Sprint(int(e.Code))
 	}
 	if err != nil {

@@ -13,7 +13,7 @@ import (
 
 // daemons are the names that a request may list as basic_services.
 var daemons = []string{
-	"wazuh-agentlessd", "wazuh-analysisd", "wazuh-authd", "wazuh-csyslogd", "wazuh-dbd", "wazuh-monitord",
+	"wazuh-agentlessd", "wazuh-analysisd", "wazuh-authd", "wazuh-csyslogd", "wazuh-dbd", "wazuh-monitord", //nolint:misspell // its name
 	"wazuh-execd", "wazuh-integratord", "wazuh-logcollector", "wazuh-maild", "wazuh-remoted", "wazuh-reportd",
 	"wazuh-syscheckd", "wazuh-clusterd", "wazuh-modulesd", "wazuh-db", "wazuh-apid",
 }

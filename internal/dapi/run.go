@@ -103,15 +103,21 @@ func (e *engine) call(ctx context.Context, j *job, f *Function) (o result.Outcom
 		return e.failed(j.Request, err)
 	}
 	r, err := f.Run(ctx, c, args)
-	switch {
-	case err != nil && ctx.Err() != nil && errors.Is(err, ctx.Err()):
-		return e.failed(j.Request, context.Cause(ctx))
-	case err != nil:
-		return e.failed(j.Request, err)
-	case r == nil:
+	if err != nil {
+		return e.failed(j.Request, causeOf(ctx, err))
+	}
+	if r == nil {
 		return e.failed(j.Request, fault.New(fault.Unspecified, "the function gives no result"))
 	}
 	return result.Outcome{Result: r}
+}
+
+// causeOf is why a context ended when that is what the error says.
+func causeOf(ctx context.Context, err error) error {
+	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+		return context.Cause(ctx)
+	}
+	return err
 }
 
 var errPanic = errors.New("panic")
@@ -120,7 +126,7 @@ var errPanic = errors.New("panic")
 func (e *engine) fallBack(ctx context.Context, j *job) result.Outcome {
 	data, err := e.cfg.Fallback.Run(ctx, j.JSON())
 	if err != nil {
-		return e.failed(j.Request, err)
+		return e.failed(j.Request, causeOf(ctx, err))
 	}
 	o, err := result.Decode(data, e.limits())
 	if err != nil {

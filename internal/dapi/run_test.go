@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -180,10 +181,14 @@ func TestFallback(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			inBubble(t, func(t *testing.T) {
-				var got *Request
+				var asked atomic.Pointer[Request]
 				w := newWorld(t, func(cfg *Config) {
 					cfg.Fallback = other(func(ctx context.Context, request []byte) ([]byte, error) {
-						got, _ = DecodeRequest(request, 1<<20)
+						r, err := DecodeRequest(request, 1<<20)
+						if err != nil {
+							return nil, err
+						}
+						asked.Store(r)
 						return c.run(ctx, request)
 					})
 				})
@@ -198,7 +203,7 @@ func TestFallback(t *testing.T) {
 				if text != c.want {
 					t.Errorf("got %s", answer)
 				}
-				if got == nil || got.Function.Key() != "wazuh.sca.get_sca_list" || len(got.Args) != 1 {
+				if got := asked.Load(); got == nil || got.Function.Key() != "wazuh.sca.get_sca_list" || len(got.Args) != 1 {
 					t.Errorf("it was asked %+v", got)
 				}
 			})

@@ -158,7 +158,8 @@ func (l *link) reply(ctx context.Context, id string, data []byte, err error) {
 	}
 	l.e.refusals.Log(l.e.cfg.Log, slog.LevelError, "Error sending API response to "+logging.Quote(l.peer())+": "+logging.Quote(err.Error()))
 	var remote *session.RemoteError
-	if l.e.master && !(errors.As(err, &remote) && remote.Command != cmdNewString) {
+	refused := errors.As(err, &remote) && remote.Command != cmdNewString // nobody waits for it any more
+	if l.e.master && !refused {
 		l.replyError(ctx, id, err)
 	}
 }
