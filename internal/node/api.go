@@ -9,7 +9,6 @@ import (
 
 	"testudo/internal/agent"
 	"testudo/internal/cluster"
-	"testudo/internal/config"
 	"testudo/internal/dapi"
 	"testudo/internal/fault"
 	"testudo/internal/home"
@@ -38,15 +37,15 @@ type api struct {
 // called only when the node runs.
 func (n *Node) masterOfAPI(files *integrity.Master, members func() []cluster.Member) ([]cluster.Exchange, error) {
 	cfg, set := n.cfg, n.cfg.Testudo
-	registry, err := dapi.NewRegistry()
-	if err != nil {
-		return nil, fmt.Errorf("functions of the distributed API: %w", err)
-	}
 	info := nodeinfo.NewMaster(nodeinfo.MasterConfig{
 		Name: cfg.Cluster.NodeName, Version: set.Version, Address: cfg.Cluster.MasterAddress(),
 		Members: members, Files: files, Info: n.agents.reports, Groups: n.agents.groupsOut, Agents: n.activeAgents(),
 		Tree: integrity.NewReader(n.tree), Items: cfg.Items,
 	})
+	registry, err := n.registry(info)
+	if err != nil {
+		return nil, err
+	}
 	requests := dapi.NewMaster(dapi.MasterConfig{
 		Config: n.requestsConfig(), Nodes: dapi.NodesFunc(func() []string { return names(cfg.Cluster.NodeName, members()) }),
 	}, registry, agentNodes{n.eachNode()})
@@ -68,11 +67,11 @@ func (n *Node) masterOfAPI(files *integrity.Master, members func() []cluster.Mem
 // workerOfAPI makes the worker's end of it.
 func (n *Node) workerOfAPI(connected func() bool) ([]cluster.Exchange, error) {
 	cfg, set := n.cfg, n.cfg.Testudo
-	registry, err := dapi.NewRegistry()
-	if err != nil {
-		return nil, fmt.Errorf("functions of the distributed API: %w", err)
-	}
 	info := nodeinfo.NewWorker(nodeinfo.WorkerConfig{Tree: integrity.NewReader(n.tree), Items: cfg.Items})
+	registry, err := n.registry(info)
+	if err != nil {
+		return nil, err
+	}
 	requests := dapi.NewWorker(n.requestsConfig(), registry)
 	daemons := sendsync.NewWorker(sendsync.WorkerConfig{Patience: set.SendSync.AnswerTime + patience, Log: n.log})
 	n.api.requests = requests
@@ -111,11 +110,7 @@ func names(master string, workers []cluster.Member) []string {
 // runs. It comes after the cluster's tasks, so that it ends before them.
 func (n *Node) addAPI(o Options) error {
 	set := n.cfg.Testudo.Local
-	section := n.cfg.Cluster
-	if !set.ShowKey {
-		section.Key = config.Secret(section.Key.String())
-	}
-	n.api.commands.Config = section.JSON
+	n.api.commands.Config = n.clusterSection().JSON
 	server := localsock.NewServer(localsock.Options{
 		Path: filepath.Join(n.cfg.Home, localSocket), UID: o.UID, GID: o.GID,
 		Connections: set.Connections, Requests: set.Requests, MessageBytes: int64(set.MessageBytes),

@@ -1,0 +1,17 @@
+package agentdb
+
+import (
+	"context"
+
+	"testudo/internal/sqlitedb"
+)
+
+// Query calls each with every row of a statement that only reads; args are the
+// values of its parameters. It sees one committed state, and ends after
+// Options.QueryTime. The column sync_status may lag behind what other methods
+// say. A QueryError is what the database says of the statement.
+func (s *Store) Query(ctx context.Context, statement string, args []any, each func(*sqlitedb.Stmt) error) error {
+	ctx, cancel := context.WithTimeout(ctx, s.o.QueryTime)
+	defer cancel()
+	return s.read(ctx, func(c *sqlitedb.Conn) error { return sqlitedb.Select(c, statement, each, args...) })
+}
