@@ -15,6 +15,7 @@ import (
 type benchCmd struct {
 	Integrity benchIntegrityCmd `cmd:"" help:"Measure how files get from the master to its workers."`
 	Agents    benchAgentsCmd    `cmd:"" help:"Measure databases of agents, and how states and groups get from node to node."`
+	DAPI      benchDAPICmd      `cmd:"" name:"dapi" help:"Measure local sockets, and the distributed API behind them."`
 }
 
 // benchIntegrityCmd measures the synchronisation of files.
