@@ -45,6 +45,7 @@ type root struct {
 	Node     nodeCmd     `cmd:"" help:"Run a node of a cluster."`
 	Init     initCmd     `cmd:"" help:"Make the home of a new node."`
 	Files    filesCmd    `cmd:"" help:"Show what each node has of the synchronised files."`
+	Ctl      ctlCmd      `cmd:"" help:"Ask a running node about its cluster: nodes, agents, health, what is wrong."`
 	Agents   agentsCmd   `cmd:"" help:"Show the agents that a node knows: their states, nodes and groups."`
 	Groups   groupsCmd   `cmd:"" help:"Show, make and remove the groups of agents."`
 	DB       dbCmd       `cmd:"" name:"db" help:"Save, put back and check a node's database of agents."`
@@ -69,6 +70,9 @@ func Main(args []string, s Streams) int {
 	}
 	if filepath.Base(args[0]) == controlName {
 		return e.finish(controlName, e.control(args[1:]))
+	}
+	if words := asControl(args); words != nil {
+		return e.finish(controlName, e.control(words))
 	}
 	return e.finish("testudo", e.testudo())
 }

@@ -28,10 +28,10 @@ import (
 	"testudo/internal/manifest"
 )
 
-// TestMain makes this test program testudo and wazuh-clusterd, too.
+// TestMain makes this test program testudo, wazuh-clusterd and cluster_control, too.
 func TestMain(m *testing.M) {
 	program := func() { os.Exit(cli.Main(os.Args, cli.Streams{Out: os.Stdout, Err: os.Stderr})) }
-	testscript.Main(m, map[string]func(){"testudo": program, "wazuh-clusterd": program})
+	testscript.Main(m, map[string]func(){"testudo": program, "wazuh-clusterd": program, "cluster_control": program})
 }
 
 // TestCommandLine runs the scripts of testdata. Beside the usual commands they
