@@ -197,6 +197,13 @@ func (e *engine) finished(j *job, r reply) {
 		}
 	}
 	e.cfg.Metrics.DAPIRequest(name, how, j.seen.Took.Seconds())
+	if !e.cfg.Log.Enabled(e.life, slog.LevelDebug) {
+		return
+	}
+	for _, hop := range j.seen.Hops {
+		e.cfg.Log.Debug("Answer of a node", "node", logging.Quote(hop.Node), "id", logging.Quote(j.id), "there", hop.ID,
+			"took", hop.Took, "code", hop.Code)
+	}
 	e.cfg.Log.Debug("Answered request", "function", logging.Quote(j.Function.Key()), "id", logging.Quote(j.id),
 		"took", j.seen.Took, "bytes", j.seen.Bytes, "code", j.seen.Code)
 }

@@ -160,3 +160,33 @@ func TestFanOut_FrozenNode(t *testing.T) {
 		}
 	})
 }
+
+// Whoever answers first, the answer is the same, and totals add up.
+func TestFanOut_OrderOfArrivalDoesNotMatter(t *testing.T) {
+	both(t, func(t *testing.T, plain bool) {
+		w := newWorld(t, nil)
+		w.join("w3", plain, nil)
+		w.join("w4", plain, nil)
+		var first []byte
+		for _, millis := range []string{
+			`{"m3": 1, "w3": 2, "w4": 3}`, `{"m3": 1, "w3": 3, "w4": 2}`, `{"m3": 2, "w3": 1, "w4": 3}`,
+			`{"m3": 2, "w3": 3, "w4": 1}`, `{"m3": 3, "w3": 1, "w4": 2}`, `{"m3": 3, "w3": 2, "w4": 1}`,
+		} {
+			answer, err := w.Ask(t.Context(), "7", ask{"test.shuffle",
+				`{"node_list": ["w4", "m3", "w3"], "items": {"m3": [1, 4, -9], "w3": [2, 5, -8], "w4": [3, 6, -9]}, "millis": ` + millis + `}`,
+				DistributedMaster, everybody}.JSON())
+			if first == nil {
+				first = mustAsk(t, answer, err)
+			}
+			if string(mustAsk(t, answer, err)) != string(first) {
+				t.Errorf("%s: got %s, before %s", millis, answer, first)
+			}
+		}
+		if got := items(t, first) + " " + failures(t, first); got != "1 2 3 4 5 6 1701 [9 8] " {
+			t.Errorf("got %s", got)
+		}
+		if a, _ := read(t, first).Result.(*result.Affected); a.Total != 6 {
+			t.Errorf("%d in all", a.Total)
+		}
+	})
+}

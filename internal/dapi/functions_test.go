@@ -40,7 +40,7 @@ func (c *counter) of(node string) int {
 }
 
 // functions is what every node of the world can run.
-func functions(t *testing.T) *Registry {
+func functions(t testing.TB) *Registry {
 	t.Helper()
 	r, err := NewRegistry(
 		Typed(Function{Module: "wazuh.cluster", Name: "get_node_wrapper", Type: LocalAny}, whoAmI),
@@ -70,6 +70,7 @@ func functions(t *testing.T) *Registry {
 			return sleep(ctx, c, sleepArgs{seconds})
 		}),
 		Typed(Function{Module: "test", Name: "sleep"}, sleep),
+		Typed(Function{Module: "test", Name: "shuffle"}, shuffle),
 		Typed(Function{Module: "test", Name: "stuck"}, stuck),
 		Typed(Function{Module: "test", Name: "large"}, large),
 		Typed(Function{Module: "test", Name: "panic"}, func(context.Context, *Call, struct{}) (result.Result, error) {
@@ -162,6 +163,24 @@ func sleep(ctx context.Context, c *Call, args sleepArgs) (result.Result, error) 
 	}
 	a := &result.Affected{SortCasting: []string{"str"}}
 	return a, a.Add(c.Node)
+}
+
+// shuffle takes as many milliseconds as are told for the node, and affects the
+// numbers told for it; other nodes' fail.
+func shuffle(_ context.Context, c *Call, args struct {
+	Millis map[string]int   `json:"millis"`
+	Items  map[string][]int `json:"items"`
+}) (result.Result, error) {
+	time.Sleep(time.Duration(args.Millis[c.Node]) * time.Millisecond) // of the bubble
+	a := &result.Affected{}
+	for _, n := range args.Items[c.Node] {
+		if n < 0 {
+			a.Fail(fault.New(fault.UnknownAgent, nil), fault.TextID(strconv.Itoa(-n)))
+		} else if err := a.Add(n); err != nil {
+			return nil, err
+		}
+	}
+	return a, nil
 }
 
 // stuck is a function that does not care about its context.

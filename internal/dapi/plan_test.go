@@ -171,6 +171,7 @@ func TestPlan(t *testing.T) {
 		"all nodes":                   {`{"node_list": "*"}`, nodes + `, "broadcasting": true`, "m3[] w3[] w4[] |", 3},
 		"all nodes, not by name":      {``, nodes + `, "broadcasting": true`, "m3[] w3[] w4[] |", 0},
 		"all nodes, nobody knows any": {``, `"broadcasting": true`, "m3[] w3[] w4[] |", 0},
+		"a node, nobody knows any":    {`{"node_list": ["w4", "w9"]}`, `"broadcasting": false`, "w4[] | 1730 w9", 1},
 		"a node that has gone":        {`{"node_id": "w7"}`, `"nodes": ["m3", "w7"]`, "1730", 0},
 		"one of all has gone":         {``, `"nodes": ["m3", "w7"], "broadcasting": true`, "1730", 0},
 		"nodes that may not be read":  {`{"node_list": ["w3", "w4"]}`, nodes + white("w3"), "w3[] | 4000 w4", 1},

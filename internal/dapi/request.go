@@ -2,6 +2,7 @@ package dapi
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -45,19 +46,19 @@ var fields = map[string]func(r *Request, value json.RawMessage) error{
 	"f":                 func(r *Request, v json.RawMessage) error { return r.Function.UnmarshalJSON(v) },
 	"f_kwargs":          readArgs,
 	"request_type":      func(r *Request, v json.RawMessage) error { return readText(v, (*string)(&r.Type)) },
-	"wait_for_complete": func(r *Request, v json.RawMessage) error { return json.Unmarshal(v, &r.Wait) },
-	"from_cluster":      func(r *Request, v json.RawMessage) error { return json.Unmarshal(v, &r.FromCluster) },
-	"is_async":          func(r *Request, v json.RawMessage) error { return json.Unmarshal(v, &r.Async) },
+	"wait_for_complete": func(r *Request, v json.RawMessage) error { return readBool(v, &r.Wait) },
+	"from_cluster":      func(r *Request, v json.RawMessage) error { return readBool(v, &r.FromCluster) },
+	"is_async":          func(r *Request, v json.RawMessage) error { return readBool(v, &r.Async) },
 	"local_client_arg":  func(r *Request, v json.RawMessage) error { return readText(v, &r.ClientArg) },
 	"basic_services":    func(r *Request, v json.RawMessage) error { return readTexts(v, &r.Services) },
 	"rbac_permissions":  readPermissions,
 	"current_user":      func(r *Request, v json.RawMessage) error { return readText(v, &r.User) },
-	"broadcasting":      func(r *Request, v json.RawMessage) error { return json.Unmarshal(v, &r.Broadcasting) },
+	"broadcasting":      func(r *Request, v json.RawMessage) error { return readBool(v, &r.Broadcasting) },
 	"nodes":             func(r *Request, v json.RawMessage) error { return readTexts(v, &r.Nodes) },
 	"api_timeout":       readTimeout,
-	"debug":             func(_ *Request, v json.RawMessage) error { return json.Unmarshal(v, new(bool)) },
+	"debug":             func(_ *Request, v json.RawMessage) error { return readBool(v, new(bool)) },
 	"remove_denied_nodes": func(r *Request, v json.RawMessage) error {
-		return json.Unmarshal(v, &r.RemoveDenied)
+		return readBool(v, &r.RemoveDenied)
 	},
 }
 
@@ -113,6 +114,13 @@ func readArgs(r *Request, v json.RawMessage) (err error) {
 func readPermissions(r *Request, v json.RawMessage) (err error) {
 	r.Permissions, err = rbac.Parse(v)
 	return err
+}
+
+func readBool(v json.RawMessage, to *bool) error {
+	if *to = string(v) == "true"; !*to && string(v) != "false" {
+		return errors.New("neither true nor false")
+	}
+	return nil
 }
 
 func readText(v json.RawMessage, to *string) error {
