@@ -90,10 +90,6 @@ func (e *engine) Close() {
 	e.running.Wait()
 }
 
-// Recent lists the last requests that this node answered or sent on, the newest
-// first.
-func (e *engine) Recent() []Record { return e.recent.last() }
-
 // refuse logs what another node or process answered that cannot be used.
 func (e *engine) refuse(j *job, what string, err error) {
 	e.refusals.Log(e.cfg.Log, slog.LevelError, "Error in distributed API: "+what+": "+logging.Quote(err.Error()),

@@ -29,8 +29,14 @@ const patience = time.Minute
 // api is what answers local programs, and the requests that other nodes pass on.
 type api struct {
 	commands localsock.Commands
-	listener *unixsock.Listener   // nil before addAPI
-	requests interface{ Close() } // of the distributed API; nil before its end is made
+	listener *unixsock.Listener // nil before addAPI
+	requests requests           // nil before its end is made
+}
+
+// requests is this node's end of the distributed API.
+type requests interface {
+	Status() dapi.Status
+	Close()
 }
 
 // masterOfAPI makes the master's end of what local programs ask for. members is

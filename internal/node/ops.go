@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"testudo/internal/cluster"
+	"testudo/internal/dapi"
 	"testudo/internal/filestate"
 	"testudo/internal/health"
 	"testudo/internal/integrity"
@@ -22,6 +23,7 @@ type Status struct {
 	Files      int                `json:"files,omitempty"`
 	Connected  *time.Time         `json:"connected_to_master_since,omitempty"`
 	Workers    []WorkerStatus     `json:"workers,omitempty"`
+	Requests   *dapi.Status       `json:"requests,omitempty"` // docs/dapi.md §8
 	Conditions []health.Condition `json:"conditions"`
 }
 
@@ -95,7 +97,12 @@ func set(t time.Time) *time.Time {
 
 func (n *Node) commonStatus() Status {
 	c := n.cfg.Cluster
-	return Status{Node: c.NodeName, Role: string(c.Role), Version: n.cfg.Testudo.Version, Ready: n.ready(), Conditions: n.board.All()}
+	s := Status{Node: c.NodeName, Role: string(c.Role), Version: n.cfg.Testudo.Version, Ready: n.ready(), Conditions: n.board.All()}
+	if n.api.requests != nil {
+		requests := n.api.requests.Status()
+		s.Requests = &requests
+	}
+	return s
 }
 
 // addOps adds the page for operators. A node whose page cannot be served is
