@@ -70,6 +70,10 @@ func Dial(ctx context.Context, path string, o ClientOptions) (*Client, error) {
 	default:
 		return nil, fault.Wrap(fault.DistributedAPI, nil, err)
 	}
+	return newClient(conn, o), nil
+}
+
+func newClient(conn net.Conn, o ClientOptions) *Client {
 	o = o.withDefaults()
 	c := &Client{o: o, bounds: limits{
 		wire:    wire.Limits{FrameBytes: wire.Chunk, DividedMessages: 2, DividedBytes: o.ResultBytes, DividedAge: o.ResultTime},
@@ -78,7 +82,7 @@ func Dial(ctx context.Context, path string, o ClientOptions) (*Client, error) {
 	}}
 	c.conn, c.limits = conn, &c.bounds
 	c.in = takeInput(conn, c.limits)
-	return c, nil
+	return c
 }
 
 // dial connects. While the node does not keep up with accepting, it tries again:

@@ -74,5 +74,5 @@ const (
 
 // errBusy answers what is beyond Options.Requests.
 func errBusy() error {
-	return fault.New(fault.Unspecified, "too many requests of this client are under way")
+	return fault.New(fault.Busy, "requests of this client")
 }

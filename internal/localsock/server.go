@@ -42,6 +42,8 @@ type Server struct {
 	evicted  atomic.Int64
 	idle     atomic.Int64
 
+	clients sync.WaitGroup
+
 	next chan *conn   // clients for goroutines that are free
 	free atomic.Int32 // how many these are
 
@@ -93,29 +95,38 @@ func (s *Server) Listen() (*unixsock.Listener, error) {
 // Serve answers clients until ctx ends, closes ln and waits for all clients. It
 // is called once. The error is that of ln when it fails by itself.
 func (s *Server) Serve(ctx context.Context, ln *unixsock.Listener) error {
-	var cancel context.CancelFunc
-	s.ctx, cancel = context.WithCancel(ctx)
-	defer cancel()
+	stop := s.start(ctx)
 	defer context.AfterFunc(s.ctx, func() { ln.Close() })()
 	s.log.Info("Serving on " + s.o.Path)
-	var clients sync.WaitGroup
-	clients.Go(s.watch)
-	err := ln.Each(s.ctx, s.log, func(nc *net.UnixConn) {
-		c := s.admit(nc)
-		if c == nil {
-			return
-		}
-		select {
-		case s.next <- c: // to one that is free
-		default:
-			clients.Go(func() { s.work(c) })
-		}
-	})
-	cancel()
+	err := ln.Each(s.ctx, s.log, func(nc *net.UnixConn) { s.meet(nc) })
 	closed := ln.Close()
-	s.each(func(c *conn) { c.conn.Close() })
-	clients.Wait()
+	stop()
 	return errors.Join(err, closed)
+}
+
+// start makes the server ready for clients; stop ends them and waits for them.
+func (s *Server) start(ctx context.Context) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	s.ctx = ctx
+	s.clients.Go(s.watch)
+	return func() {
+		cancel()
+		s.each(func(c *conn) { c.conn.Close() })
+		s.clients.Wait()
+	}
+}
+
+// meet has somebody serve a client, if there is room for it.
+func (s *Server) meet(nc net.Conn) {
+	c := s.admit(nc)
+	if c == nil {
+		return
+	}
+	select {
+	case s.next <- c: // to one that is free
+	default:
+		s.clients.Go(func() { s.work(c) })
+	}
 }
 
 // mostFree is how many goroutines wait for another client when theirs has gone: a
@@ -141,7 +152,7 @@ func (s *Server) work(c *conn) {
 }
 
 // admit enters a client under a new id, or closes the connection.
-func (s *Server) admit(nc *net.UnixConn) *conn {
+func (s *Server) admit(nc net.Conn) *conn {
 	c := &conn{link: link{conn: nc, limits: &s.limits}, server: s}
 	c.heard.Store(time.Now().UnixNano())
 	if !s.enter(c) && !(s.makeRoom() && s.enter(c)) {

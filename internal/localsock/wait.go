@@ -3,6 +3,7 @@ package localsock
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"os"
 	"time"
 
@@ -132,7 +133,11 @@ func (w *wait) reply(f wire.Frame) {
 func (w *wait) request(f wire.Frame) (session.Reply, error) {
 	switch f.Command {
 	case cmdNewString, cmdStringUpdate, cmdStringError:
-		return w.c.takeString(f)
+		r, err := w.c.takeString(f)
+		if err != nil && w.later { // the result will not come then
+			w.done, w.err = true, fmt.Errorf("take the result: %w", err)
+		}
+		return r, err
 	case cmdAPIResult, cmdFileResult:
 		data, err := w.c.store().Take(string(f.Payload))
 		if err != nil {
