@@ -17,7 +17,7 @@ var benchRequest = ask{"wazuh.cluster.get_node_wrapper", "", LocalMaster,
 		`"broadcasting": false, "nodes": ["m3", "w3", "w4"], "api_timeout": 10`}.JSON()
 
 func BenchmarkMaster_Ask(b *testing.B) {
-	m := NewMaster(MasterConfig{Config: Config{Node: "m3"}, Nodes: NodesFunc(func() []string { return []string{"m3"} })}, functions(b), recorded)
+	m := NewMaster(MasterConfig{Config: Config{Node: "m3"}, Nodes: NodesFunc(func() []string { return []string{"m3"} })}, functions(b), whoReports)
 	defer m.Close()
 	b.ReportAllocs()
 	b.RunParallel(func(pb *testing.PB) {
@@ -33,7 +33,7 @@ func BenchmarkMaster_Ask(b *testing.B) {
 func BenchmarkWorker_Ask(b *testing.B) {
 	for _, plain := range []bool{false, true} {
 		b.Run(map[bool]string{false: "Testudo", true: "4.7.5"}[plain], func(b *testing.B) {
-			m := NewMaster(MasterConfig{Config: Config{Node: "m3"}, Nodes: NodesFunc(func() []string { return []string{"m3"} })}, functions(b), recorded)
+			m := NewMaster(MasterConfig{Config: Config{Node: "m3"}, Nodes: NodesFunc(func() []string { return []string{"m3"} })}, functions(b), whoReports)
 			w := NewWorker(Config{Node: "w3"}, functions(b))
 			defer connect(b, m, w, plain)()
 			b.SetParallelism(5)

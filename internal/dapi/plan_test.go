@@ -74,7 +74,7 @@ func TestReplay_WhichNodesGetWhat(t *testing.T) {
 	for _, file := range []string{"agents-distributed.jsonl", "cluster.jsonl", "manager.jsonl", "rbac.jsonl"} {
 		for i, s := range spreads(t, file) {
 			t.Run(fmt.Sprintf("%s %d %s", file, i, s.Function), func(t *testing.T) {
-				p := planner{own: "m3", agents: recorded, nodes: NodesFunc(func() []string { return []string{"m3", "w3", "w4"} })}
+				p := planner{own: "m3", agents: whoReports, nodes: NodesFunc(func() []string { return []string{"m3", "w3", "w4"} })}
 				r := s.request(t)
 				got, err := p.plan(context.Background(), r)
 				sent := 0
@@ -142,7 +142,7 @@ func compareAnswer(t *testing.T, s spread, got plan, err error) {
 }
 
 func TestPlan(t *testing.T) {
-	p := planner{own: "m3", agents: append(roster{}, append(recorded, AgentNode{13, ""})...),
+	p := planner{own: "m3", agents: append(roster{}, append(whoReports, AgentNode{13, ""})...),
 		nodes: NodesFunc(func() []string { return []string{"m3", "w3", "w4"} })}
 	const nodes = `"nodes": ["m3", "w3", "w4"]`
 	white := func(names ...string) string {

@@ -29,8 +29,8 @@ func (r roster) NodesOf(_ context.Context, ids []agent.ID) (list []AgentNode, er
 	return list, nil
 }
 
-// recorded is who reported where when the recordings were made.
-var recorded = roster{
+// whoReports is who reported where when the recordings were made.
+var whoReports = roster{
 	{0, "m3"}, {1, "m3"}, {2, "m3"}, {3, "m3"}, {4, "m3"}, {5, "w3"}, {6, "w3"}, {7, "w3"}, {8, "w3"},
 	{9, "w4"}, {10, "w4"}, {11, "w9"}, {12, "unknown"},
 }
@@ -71,7 +71,7 @@ func newWorld(t *testing.T, change func(*Config)) *world {
 		defer w.mu.Unlock()
 		return append([]string{"m3"}, w.names...)
 	})}
-	w.Master = NewMaster(cfg, functions(t), recorded)
+	w.Master = NewMaster(cfg, functions(t), whoReports)
 	t.Cleanup(w.Close)
 	return w
 }
