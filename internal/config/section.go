@@ -19,12 +19,13 @@ func (c *Cluster) JSON() ([]byte, error) {
 		{"name", c.Name}, {"node_name", c.NodeName}, {"node_type", string(c.Role)}, {"key", c.Key.Reveal()},
 		{"port", c.Port}, {"bind_addr", c.BindAddr}, {"nodes", c.Nodes}, {"hidden", c.Hidden}, {"disabled", c.Disabled},
 	}
+	extra := make([]member, 0, len(c.Extra))
 	for _, name := range slices.Sorted(maps.Keys(c.Extra)) {
-		members = append(members, member{name, c.Extra[name]})
+		extra = append(extra, member{name, c.Extra[name]})
 	}
 	var b bytes.Buffer
 	before := "{"
-	for _, m := range members {
+	for _, m := range slices.Concat(members, extra) {
 		b.WriteString(before)
 		before = ", "
 		if err := writeJSON(&b, m.name); err != nil {

@@ -155,7 +155,8 @@ func (s *Server) work(c *conn) {
 func (s *Server) admit(nc net.Conn) *conn {
 	c := &conn{link: link{conn: nc, limits: &s.limits}, server: s}
 	c.heard.Store(time.Now().UnixNano())
-	if !s.enter(c) && !(s.makeRoom() && s.enter(c)) {
+	entered := s.enter(c) || s.makeRoom() && s.enter(c)
+	if !entered {
 		s.refusal.Add(1)
 		nc.Close()
 		return nil
@@ -173,7 +174,11 @@ func (s *Server) enter(c *conn) bool {
 	if len(s.conns) >= s.o.Connections {
 		return false
 	}
-	for c.id = rand.Uint32N(idSpace); s.conns[c.id] != nil; c.id = rand.Uint32N(idSpace) {
+	for {
+		c.id = rand.Uint32N(idSpace) //nolint:gosec // names are no secrets
+		if s.conns[c.id] == nil {
+			break
+		}
 	}
 	s.conns[c.id] = c
 	s.o.Metrics.LocalConnections(len(s.conns))

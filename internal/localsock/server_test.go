@@ -4,26 +4,12 @@ import (
 	"context"
 	"errors"
 	"io/fs"
-	"net"
 	"os"
 	"testing"
 
 	"testudo/internal/fault"
-	"testudo/internal/peertest"
 	"testudo/internal/session"
 )
-
-// peer is a program that speaks in bare frames.
-func peer(t *testing.T, path string) *peertest.Peer {
-	t.Helper()
-	conn, err := net.Dial("unix", path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	p := peertest.New(t, conn)
-	p.Speak(nil)
-	return p
-}
 
 func TestServer_SocketBelongsToGroup(t *testing.T) {
 	_, path := serve(t, Commands{})

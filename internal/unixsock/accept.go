@@ -29,9 +29,10 @@ func (l *Listener) Each(ctx context.Context, log *slog.Logger, each func(*net.Un
 				return nil
 			}
 			continue
-		case ctx.Err() != nil:
-			return nil
 		default:
+			if ctx.Err() != nil {
+				return nil //nolint:nilerr // the listener ended because it should
+			}
 			return fmt.Errorf("accept connections on socket %s: %w", l.Path(), err)
 		}
 		pause = 0
