@@ -17,6 +17,7 @@ type Settings struct {
 	AgentDB   AgentDBSettings
 	Local     LocalSettings
 	SendSync  SendSyncSettings
+	Requests  RequestSettings
 	Integrity IntegritySettings
 	Limits    Limits
 }
@@ -61,6 +62,15 @@ type SendSyncSettings struct {
 	Parallel   int           // at one daemon at a time
 	Waiting    int           // of one worker
 	AnswerTime time.Duration // for a daemon's answer
+}
+
+// RequestSettings is the section requests: those of the distributed API
+// (docs/dapi.md §8).
+type RequestSettings struct {
+	Running     int      // functions at once; 0 is 4 for each processor, at least 16
+	Open        int      // of one asker: that wait, run or are being answered
+	Owed        int      // that one other node has not answered yet
+	AnswerBytes ByteSize // of all answers held at once
 }
 
 // MetricsSettings is the section metrics.
@@ -120,6 +130,7 @@ func defaultSettings() Settings {
 			IdleTime: 2 * time.Minute, ShowKey: true,
 		},
 		SendSync: SendSyncSettings{Parallel: 4, Waiting: 64, AnswerTime: time.Minute},
+		Requests: RequestSettings{Open: 2048, Owed: 1024, AnswerBytes: 100 << 20},
 		Integrity: IntegritySettings{
 			HoldShrink: true, ShrinkRatio: 0.5, Watch: true, CacheBytes: 1 << 30,
 		},

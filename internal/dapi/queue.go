@@ -19,7 +19,7 @@ type QueueConfig struct {
 	Function int // of these for one function; 0 means half
 
 	Open      int   // requests of one asker that run, wait or are answered; 0 means 2,048
-	OpenAll   int   // of all askers; 0 means 8,192
+	OpenAll   int   // of all askers; 0 means 4 times as many
 	OpenBytes int64 // of all their JSON; one asker gets half. 0 means 128 MiB
 }
 
@@ -31,7 +31,7 @@ func (c QueueConfig) withDefaults() QueueConfig {
 	c.Share = cmp.Or(c.Share, max(1, c.Running*3/4))
 	c.Function = cmp.Or(c.Function, max(1, c.Running/2))
 	c.Open = cmp.Or(c.Open, 2048)
-	c.OpenAll = cmp.Or(c.OpenAll, 8192)
+	c.OpenAll = cmp.Or(c.OpenAll, 4*c.Open)
 	c.OpenBytes = cmp.Or(c.OpenBytes, 128<<20)
 	return c
 }
