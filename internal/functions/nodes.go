@@ -7,8 +7,12 @@ import (
 
 	"testudo/internal/dapi"
 	"testudo/internal/fault"
+	"testudo/internal/query"
 	"testudo/internal/result"
 )
+
+// clusterLimit is how many nodes a list has unless the user says.
+const clusterLimit = 500
 
 type nodesArgs struct {
 	Nodes    []string        `json:"filter_node"`
@@ -52,29 +56,34 @@ func (f *clusterFunctions) nodes(ctx context.Context, c *dapi.Call, a nodesArgs)
 	return r, f.list(ctx, r, names, a)
 }
 
-// list adds the nodes of the names that the other arguments want.
+// list adds the nodes of the names that the other arguments want. With a query
+// the first clusterLimit nodes are looked at.
 func (f *clusterFunctions) list(ctx context.Context, r *result.Affected, names []string, a nodesArgs) error {
-	var filter result.Object
-	set := func(name string, value json.RawMessage) {
-		if value != nil {
-			filter = append(filter, result.Member{Name: name, Value: value})
+	var wanted query.Request
+	if a.Q != "" {
+		page := query.Args{Q: a.Q}
+		for _, m := range []struct {
+			from json.RawMessage
+			into **json.Number
+		}{{a.Offset, &page.Offset}, {a.Limit, &page.Limit}} {
+			if m.from == nil {
+				continue
+			}
+			if err := json.Unmarshal(m.from, m.into); err != nil {
+				return fault.Wrap(fault.BadOffset, nil, err)
+			}
 		}
+		var err error
+		if wanted, err = page.Request(clusterLimit); err != nil {
+			return err
+		}
+		a.Offset, a.Limit = nil, nil
 	}
-	if err := filter.Set("filter_node", append([]string{}, names...)); err != nil {
+	filter, err := a.filter(names)
+	if err != nil {
 		return err
 	}
-	set("offset", a.Offset)
-	set("limit", a.Limit)
-	set("sort", a.Sort)
-	set("search", a.Search)
-	set("select", a.Select)
-	if a.Type != nil {
-		set("filter_type", text(*a.Type))
-	}
-	if err := filter.Set("distinct", a.Distinct); err != nil {
-		return err
-	}
-	answer, err := f.d.Nodes.GetNodes(ctx, filter.JSON())
+	answer, err := f.d.Nodes.GetNodes(ctx, filter)
 	if err != nil {
 		return err
 	}
@@ -85,6 +94,31 @@ func (f *clusterFunctions) list(ctx context.Context, r *result.Affected, names [
 	if err := json.Unmarshal(answer, &nodes); err != nil {
 		return fault.Wrap(fault.NotJSON, nil, err)
 	}
-	r.Items, r.Total = nodes.Items, nodes.Total
-	return nil
+	if r.Items, r.Total = nodes.Items, nodes.Total; a.Q != "" {
+		r.Items, r.Total, err = query.Items(&wanted, nodes.Items, query.Rules{})
+	}
+	return err
+}
+
+// filter is the argument of get_nodes.
+func (a *nodesArgs) filter(names []string) ([]byte, error) {
+	var filter result.Object
+	if err := filter.Set("filter_node", append([]string{}, names...)); err != nil {
+		return nil, err
+	}
+	for _, m := range []result.Member{
+		{Name: "offset", Value: a.Offset}, {Name: "limit", Value: a.Limit}, {Name: "sort", Value: a.Sort},
+		{Name: "search", Value: a.Search}, {Name: "select", Value: a.Select},
+	} {
+		if m.Value != nil {
+			filter = append(filter, m)
+		}
+	}
+	if a.Type != nil {
+		filter = append(filter, result.Member{Name: "filter_type", Value: text(*a.Type)})
+	}
+	if err := filter.Set("distinct", a.Distinct); err != nil {
+		return nil, err
+	}
+	return filter.JSON(), nil
 }

@@ -13,7 +13,7 @@ import (
 func (n *Node) registry(info functions.Nodes) (*dapi.Registry, error) {
 	agents := agentapi.Config{Home: n.home}
 	if n.agents.store != nil {
-		agents.Database = n.agents.store
+		agents.Database = agentapi.Embedded{Store: n.agents.store}
 	}
 	section := &n.cfg.Cluster
 	registry, err := dapi.NewRegistry(functions.Table(functions.Deps{

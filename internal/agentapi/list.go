@@ -1,0 +1,225 @@
+package agentapi
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+
+	"testudo/internal/dapi"
+	"testudo/internal/fault"
+	"testudo/internal/query"
+	"testudo/internal/result"
+)
+
+// defaultLimit is how many agents a list has unless the user says.
+const defaultLimit = 500
+
+// filters are values of fields; a list of them are alternatives.
+type filters map[string]texts
+
+// texts is a text or a list of them.
+type texts []string
+
+// UnmarshalJSON takes texts, numbers and lists of both; null is no list.
+func (t *texts) UnmarshalJSON(data []byte) error {
+	var list []json.RawMessage
+	if err := json.Unmarshal(data, &list); err != nil {
+		list = []json.RawMessage{data}
+	}
+	for _, raw := range list {
+		var s string
+		if err := json.Unmarshal(raw, &s); err != nil {
+			var n json.Number
+			if err := json.Unmarshal(raw, &n); err != nil {
+				return fmt.Errorf("neither a text nor a number: %w", err)
+			}
+			s = n.String()
+		}
+		*t = append(*t, s)
+	}
+	return nil
+}
+
+type agentsArgs struct {
+	query.Args
+	Agents  []string `json:"agent_list"`
+	Filters filters  `json:"filters"`
+}
+
+func agentMessages() *result.Affected {
+	return &result.Affected{
+		AllMsg:  "All selected agents information was returned",
+		SomeMsg: "Some agents information was not returned",
+		NoneMsg: "No agent information was returned",
+	}
+}
+
+func (a *API) agents(ctx context.Context, c *dapi.Call, args agentsArgs) (result.Result, error) {
+	return a.list(ctx, c, args, listing{always: []string{"id"}})
+}
+
+// listing is what lists of agents differ in.
+type listing struct {
+	selected []string // unless the user selects
+	always   []string
+	also     func(w *query.Where) error // a condition beside those of the user
+}
+
+// list answers with agents.
+func (a *API) list(ctx context.Context, c *dapi.Call, args agentsArgs, l listing) (result.Result, error) {
+	req, err := args.Request(defaultLimit)
+	if err != nil {
+		return nil, err
+	}
+	if req.Select == nil {
+		req.Select = l.selected
+	}
+	table := a.agentTable()
+	always := l.always
+	if req.Distinct {
+		always = nil
+	}
+	fields, err := table.Selected(req.Select, always)
+	if err != nil {
+		return nil, err
+	}
+	p, err := a.permitted(ctx, c, agentRead, args.Agents)
+	if err != nil {
+		return nil, err
+	}
+	r := agentMessages()
+	p.fail(r)
+	w, err := a.where(table, &p, args.Filters, &req, l.also)
+	if err != nil {
+		return nil, err
+	}
+	if req.Distinct {
+		w.Filled(fields)
+	}
+	statement, err := w.Rows(&req, fields)
+	if err != nil || !p.all && len(p.ids) == 0 {
+		return r, err
+	}
+	if r.Items, err = a.writeRows(ctx, statement, newRowWriter(fields)); err != nil {
+		return nil, err
+	}
+	r.Total, err = a.total(ctx, w, &req, fields, len(r.Items))
+	return r, err
+}
+
+// where joins all conditions of a request.
+func (a *API) where(table *query.Table, p *permit, f filters, req *query.Request, also func(*query.Where) error) (*query.Where, error) {
+	w := table.Where()
+	if !p.all {
+		if err := w.In("id", p.numbers()); err != nil {
+			return nil, err
+		}
+	}
+	names := make([]string, 0, len(f))
+	for name := range f {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	for _, name := range names {
+		if err := a.filter(w, name, f[name]); err != nil {
+			return nil, err
+		}
+	}
+	if also != nil {
+		if err := also(w); err != nil {
+			return nil, err
+		}
+	}
+	if err := w.Q(req.Q); err != nil {
+		return nil, err
+	}
+	w.Search(req.Search)
+	return w, nil
+}
+
+// filter adds the condition of one filter.
+func (a *API) filter(w *query.Where, name string, values texts) error {
+	if name != "older_than" {
+		return w.Filter(name, values)
+	}
+	for _, v := range values {
+		seconds, ok := query.Span(v)
+		if !ok {
+			return fault.New(fault.BadTimeFrame, v)
+		}
+		if seconds > 0 {
+			before := a.cfg.Now().Unix() - seconds
+			// What has never connected has no last keep-alive.
+			w.And("id <> 0 AND CASE connection_status WHEN 'never_connected' THEN date_add ELSE last_keepalive END < ?", before)
+		}
+	}
+	return nil
+}
+
+// writeRows reads the rows of a statement as JSON objects.
+func (a *API) writeRows(ctx context.Context, s query.Statement, w *rowWriter) ([]json.RawMessage, error) {
+	var buf []byte
+	var ends []int
+	err := a.cfg.Database.Rows(ctx, s.SQL, s.Args, func(r Row) error {
+		buf = w.append(buf, r)
+		ends = append(ends, len(buf))
+		return nil
+	})
+	if err != nil {
+		return nil, refused(err)
+	}
+	items := make([]json.RawMessage, len(ends))
+	start := 0
+	for i, end := range ends {
+		items[i], start = buf[start:end:end], end
+	}
+	return items, nil
+}
+
+// total counts the rows that the request would have without its limit; got is
+// how many it has.
+func (a *API) total(ctx context.Context, w *query.Where, req *query.Request, fields []*query.Field, got int) (int, error) {
+	if (got > 0 || req.Offset == 0) && (req.Limit == 0 || got < req.Limit) {
+		return req.Offset + got, nil
+	}
+	if !req.Distinct {
+		fields = nil
+	}
+	return a.count(ctx, w.Count(fields))
+}
+
+func (a *API) count(ctx context.Context, s query.Statement) (n int, err error) {
+	err = a.cfg.Database.Rows(ctx, s.SQL, s.Args, func(r Row) error {
+		n = int(r.Int64(0))
+		return nil
+	})
+	return n, refused(err)
+}
+
+type inGroupArgs struct {
+	agentsArgs
+	Groups []string `json:"group_list" required:"true"`
+}
+
+// inGroup lists the agents of one group.
+func (a *API) inGroup(ctx context.Context, c *dapi.Call, args inGroupArgs) (result.Result, error) {
+	name, err := a.oneGroup(c, groupRead, args.Groups)
+	if err != nil {
+		return nil, err
+	}
+	return a.list(ctx, c, args.agentsArgs, listing{always: []string{"id"}, also: func(w *query.Where) error {
+		return w.Filter("group", []string{name})
+	}})
+}
+
+// outdated lists agents of another version than the manager's own row.
+func (a *API) outdated(ctx context.Context, c *dapi.Call, args agentsArgs) (result.Result, error) {
+	return a.list(ctx, c, args, listing{
+		selected: []string{"version", "id", "name"},
+		also: func(w *query.Where) error {
+			w.And("id <> 0 AND version IS NOT (SELECT version FROM agent WHERE id = 0) AND version IS NOT NULL")
+			return nil
+		},
+	})
+}

@@ -1,0 +1,121 @@
+package agentapi
+
+import (
+	"context"
+	"errors"
+
+	"testudo/internal/agent"
+	"testudo/internal/dapi"
+	"testudo/internal/fault"
+	"testudo/internal/rbac"
+	"testudo/internal/result"
+)
+
+// errNoDatabase is the answer of functions about agents on a node that has no
+// way to them.
+var errNoDatabase = fault.New(fault.Unspecified, "this node has no agent database to ask")
+
+// permit is which agents an action may be done to.
+type permit struct {
+	all    bool       // all there are; ids is then empty
+	ids    []agent.ID // else these, which exist
+	absent []string   // were named and do not exist
+	denied []string   // were named and are refused
+}
+
+// permitted says to which agents an action may be done: of those named, or of
+// all for nil. The error is that of a user who may do it to none that he named.
+func (a *API) permitted(ctx context.Context, c *dapi.Call, action string, named []string) (permit, error) {
+	if a.cfg.Database == nil {
+		return permit{}, errNoDatabase
+	}
+	if named == nil && c.Permissions.AllowsAll(action, agentID) {
+		return permit{all: true}, nil
+	}
+	verdict, err := c.Permissions.Filter(rbac.Ask{
+		Action: action, Type: agentID, Named: named,
+		All:     func() ([]string, error) { return a.everyAgent(ctx) },
+		Members: func(group string) ([]string, error) { return a.members(ctx, group) },
+	})
+	if err != nil {
+		return permit{}, err
+	}
+	if verdict.Refused() {
+		return permit{}, rbac.Denied(agentID, verdict.Denied...)
+	}
+	p := permit{denied: verdict.Denied}
+	return p, a.sort(ctx, &p, verdict.Allowed)
+}
+
+// sort parts the allowed ids into those that exist and the others.
+func (a *API) sort(ctx context.Context, p *permit, allowed []string) error {
+	ids := make([]agent.ID, 0, len(allowed))
+	for _, text := range allowed {
+		if id, err := agent.ParseID(text); err == nil && id.String() == text {
+			ids = append(ids, id)
+		}
+	}
+	known := make(map[string]bool, len(ids))
+	if len(ids) > 0 {
+		err := a.cfg.Database.EachNode(ctx, ids, func(id agent.ID, _ string) {
+			known[id.String()] = true
+			p.ids = append(p.ids, id)
+		})
+		if err != nil {
+			return err
+		}
+	}
+	for _, text := range allowed {
+		if !known[text] {
+			p.absent = append(p.absent, text)
+		}
+	}
+	return nil
+}
+
+func (a *API) everyAgent(ctx context.Context) (ids []string, err error) {
+	err = a.cfg.Database.EachNode(ctx, nil, func(id agent.ID, _ string) { ids = append(ids, id.String()) })
+	return ids, err
+}
+
+// members lists the agents of a group, of any group for "*".
+func (a *API) members(ctx context.Context, group string) (ids []string, err error) {
+	statement, args := "SELECT DISTINCT id_agent FROM belongs", []any(nil)
+	if group != "*" {
+		statement = "SELECT id_agent FROM belongs JOIN `group` ON `group`.id = id_group WHERE `group`.name = ?"
+		args = []any{group}
+	}
+	err = a.cfg.Database.Rows(ctx, statement, args, func(r Row) error {
+		ids = append(ids, agent.ID(r.Int64(0)).String())
+		return nil
+	})
+	return ids, refused(err)
+}
+
+// fail takes down what was named and cannot be told.
+func (p *permit) fail(r *result.Affected) {
+	if len(p.denied) > 0 {
+		r.Fail(rbac.Denied(agentID, p.denied...), fault.TextIDs(p.denied...)...)
+	}
+	if len(p.absent) > 0 {
+		r.Fail(fault.New(fault.UnknownAgent, nil), fault.TextIDs(p.absent...)...)
+	}
+}
+
+// numbers are the ids as the database has them.
+func (p *permit) numbers() []int64 {
+	list := make([]int64, len(p.ids))
+	for i, id := range p.ids {
+		list[i] = int64(id)
+	}
+	return list
+}
+
+// refused makes what the database says of a statement an answer of the request.
+func refused(err error) error {
+	var numbered *fault.Error
+	if err == nil || errors.As(err, &numbered) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return err
+	}
+	return fault.Wrap(fault.DatabaseRefused, nil, err)
+}

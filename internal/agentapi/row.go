@@ -1,0 +1,149 @@
+package agentapi
+
+import (
+	"bytes"
+	"encoding/json"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"testudo/internal/agent"
+	"testudo/internal/query"
+)
+
+// lastMoment is the last second of the year 9999: what lies behind it has no
+// date.
+const lastMoment = 253402300799
+
+// rowWriter writes rows as JSON objects.
+type rowWriter struct {
+	members []rowMember
+	missing bool // what has no value is written as "unknown"
+	scratch []byte
+}
+
+// rowMember is a column and where its value goes.
+type rowMember struct {
+	query.Field
+	label  string // the quoted name and a colon
+	nested bool   // in the object "os"
+}
+
+func newRowWriter(fields []*query.Field) *rowWriter {
+	w := new(rowWriter)
+	for _, f := range fields {
+		m := rowMember{Field: *f}
+		name, nested := strings.CutPrefix(f.Name, "os.")
+		m.nested, m.label = nested, `"`+name+`":`
+		w.members = append(w.members, m)
+	}
+	return w
+}
+
+// unknown makes it write "unknown" for what has no value.
+func (w *rowWriter) unknown() *rowWriter {
+	w.missing = true
+	return w
+}
+
+// append appends a row; columns without a value are left out.
+func (w *rowWriter) append(dst []byte, r Row) []byte {
+	dst = append(dst, '{')
+	nested, first := false, true
+	for i := range w.members {
+		m := &w.members[i]
+		null := r.Null(i)
+		if null && !w.missing || !null && !m.shows(r, i) {
+			continue
+		}
+		if nested && !m.nested {
+			dst, nested, first = append(dst, '}'), false, false
+		}
+		if !first {
+			dst = append(dst, ',')
+		}
+		if m.nested && !nested {
+			dst, nested = append(dst, `"os":{`...), true
+		}
+		first = false
+		if dst = append(dst, m.label...); null {
+			dst = append(dst, `"unknown"`...)
+			continue
+		}
+		dst = w.value(dst, m, r, i)
+	}
+	if nested {
+		dst = append(dst, '}')
+	}
+	return append(dst, '}')
+}
+
+// shows tells whether a value that is there means anything.
+func (m *rowMember) shows(r Row, column int) bool {
+	if m.Kind != query.Moment {
+		return true
+	}
+	at := r.Int64(column)
+	return at >= 0 && at <= lastMoment && (at != 0 || m.Name != "disconnection_time")
+}
+
+func (w *rowWriter) value(dst []byte, m *rowMember, r Row, column int) []byte {
+	switch {
+	case m.Name == "id":
+		return append(append(append(dst, '"'), agent.ID(r.Int64(column)).String()...), '"')
+	case m.Kind == query.Number:
+		return strconv.AppendInt(dst, r.Int64(column), 10)
+	case m.Kind == query.Moment:
+		return appendMoment(dst, r.Int64(column))
+	case m.Kind == query.Names:
+		w.scratch = r.AppendText(w.scratch[:0], column)
+		return appendNames(dst, w.scratch)
+	}
+	start := len(dst) + 1
+	dst = r.AppendText(append(dst, '"'), column)
+	if plain(dst[start:]) {
+		return append(dst, '"')
+	}
+	w.scratch = append(w.scratch[:0], dst[start:]...)
+	return appendText(dst[:start-1], w.scratch)
+}
+
+// plain tells whether a text stands in JSON as it is.
+func plain(text []byte) bool {
+	ascii := true
+	for _, c := range text {
+		if c < ' ' || c == '"' || c == '\\' {
+			return false
+		}
+		ascii = ascii && c < utf8.RuneSelf
+	}
+	return ascii || utf8.Valid(text)
+}
+
+// appendText appends a text in quotes.
+func appendText(dst, text []byte) []byte {
+	if plain(text) {
+		return append(append(append(dst, '"'), text...), '"')
+	}
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(string(text)); err != nil {
+		return append(dst, `""`...) // cannot be: any text can be encoded
+	}
+	return append(dst, bytes.TrimSuffix(b.Bytes(), []byte("\n"))...)
+}
+
+// appendNames appends a list of the names in a text.
+func appendNames(dst, text []byte) []byte {
+	dst = append(dst, '[')
+	for i := 0; len(text) > 0; i++ {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		var name []byte
+		name, text, _ = bytes.Cut(text, []byte(","))
+		dst = appendText(dst, name)
+	}
+	return append(dst, ']')
+}
