@@ -64,6 +64,8 @@ const (
 	DecoderFolderDefault Code = 1506
 	DecoderFolderAbsent  Code = 1507
 
+	CommandMissing    Code = 1650 // of the active response
+	CommandUnknown    Code = 1652 // agents have no such one
 	ManagerAgent      Code = 1703 // not for agent 000
 	AgentNameTaken    Code = 1705
 	AgentAddressTaken Code = 1706 // or malformed

@@ -63,6 +63,8 @@ var apiCodes = map[Code]definition{
 	DecoderFolderDefault: {ClassBadRequest, "The decoders of the product may not be changed", ""},
 	DecoderFolderAbsent:  {ClassBadRequest, "The folder of decoders does not exist", ""},
 
+	CommandMissing:    {ClassBadRequest, "A command is needed", ""},
+	CommandUnknown:    {ClassBadRequest, "Agents have no such command", "The commands are those of etc/shared/ar.conf; one of the user's own begins with an exclamation mark."},
 	ManagerAgent:      {ClassBadRequest, "Action not available for Manager (agent 000)", ""},
 	AgentNameTaken:    {ClassBadRequest, "There is an agent with the same name", ""},
 	AgentAddressTaken: {ClassBadRequest, "There is an agent with the same address, or the address is malformed", ""},
