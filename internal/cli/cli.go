@@ -46,6 +46,7 @@ type root struct {
 	Init     initCmd     `cmd:"" help:"Make the home of a new node."`
 	Files    filesCmd    `cmd:"" help:"Show what each node has of the synchronised files."`
 	Ctl      ctlCmd      `cmd:"" help:"Ask a running node about its cluster: nodes, agents, health, what is wrong."`
+	Doctor   doctorCmd   `cmd:"" help:"Examine a home and the node in it; say what to do about what is wrong."`
 	Agents   agentsCmd   `cmd:"" help:"Show the agents that a node knows: their states, nodes and groups."`
 	Groups   groupsCmd   `cmd:"" help:"Show, make and remove the groups of agents."`
 	DB       dbCmd       `cmd:"" name:"db" help:"Save, put back and check a node's database of agents."`

@@ -62,6 +62,24 @@ func layout() []directory {
 	}
 }
 
+// Directory is one of the directories that a home needs.
+type Directory struct {
+	Path string // relative to the home
+	Mode fs.FileMode
+	Own  bool // belongs to the account; otherwise to root, readable by the account's group
+}
+
+// Directories lists what a home needs, parents first, without the home itself.
+func Directories() []Directory {
+	var list []Directory
+	for _, d := range layout() {
+		if d.path != "." {
+			list = append(list, Directory{d.path, d.mode, d.own})
+		}
+	}
+	return list
+}
+
 // Identity gives the ids of the account's user and group. ok is false when
 // either does not exist; nodes then run as whoever starts them.
 func Identity() (uid, gid int, ok bool) {

@@ -61,6 +61,7 @@ type Finding struct {
 type Report struct {
 	Node     string     `json:"node"`
 	ToldBy   string     `json:"told_by"`
+	At       time.Time  `json:"at,omitzero"` // by the clock of who tells
 	State    State      `json:"state"`
 	Since    *time.Time `json:"since,omitempty"` // since when it is in this state
 	Summary  string     `json:"summary"`         // one sentence
@@ -73,7 +74,13 @@ type answer struct {
 	Reports []Report `json:"reports"`
 }
 
-func encode(reports []Report) ([]byte, error) {
+func encode(by string, reports []Report) ([]byte, error) {
+	now := time.Now().UTC()
+	for i := range reports {
+		if reports[i].ToldBy == by {
+			reports[i].At = now
+		}
+	}
 	text, err := json.Marshal(answer{reports})
 	if err != nil {
 		return nil, fmt.Errorf("write reports: %w", err)

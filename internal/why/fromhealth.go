@@ -24,7 +24,7 @@ func FromHealth(name string, h nodeinfo.Health, now time.Time) []Report {
 		}
 	}
 	var reports []Report
-	var known []string
+	known := make([]string, 0, len(h.Nodes))
 	for i := range h.Nodes {
 		n := &h.Nodes[i]
 		known = append(known, n.Name)

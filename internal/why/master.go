@@ -69,9 +69,9 @@ func (m *Master) Ask(_ context.Context, payload []byte) ([]byte, error) {
 		return nil, err
 	}
 	if name == "" {
-		return encode(m.All())
+		return encode(m.cfg.Name, m.All())
 	}
-	return encode([]Report{m.Report(name)})
+	return encode(m.cfg.Name, []Report{m.Report(name)})
 }
 
 // All reports on every node that is known: the master, the workers in the order
@@ -231,9 +231,10 @@ func (m *Master) connected(registry Registry, w cluster.Member) Report {
 	m.transfers(&r, w.Name, m.cfg.Agents, "The states of its agents do not all reach this master's database")
 	m.transfers(&r, w.Name, m.cfg.Groups, "The groups of agents do not all reach its database")
 	m.refusals(&r, registry, w.Name)
-	var wrong []string
-	for _, c := range m.cfg.Board.All() {
-		wrong = append(wrong, c.Name)
+	conditions := m.cfg.Board.All()
+	wrong := make([]string, len(conditions))
+	for i, c := range conditions {
+		wrong[i] = c.Name
 	}
 	if len(wrong) > 0 {
 		r.Findings = append(r.Findings, Finding{

@@ -62,7 +62,7 @@ func (w *Worker) Ask(ctx context.Context, payload []byte) ([]byte, error) {
 		reports = append(reports, w.Report())
 	}
 	reports = append(reports, w.fromMaster(ctx, name)...)
-	return encode(reports)
+	return encode(w.cfg.Name, reports)
 }
 
 // fromMaster asks the master; what goes wrong is in the reports.

@@ -1,0 +1,38 @@
+//go:build unix
+
+package doctor
+
+import (
+	"errors"
+	"io/fs"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// ownerOf is who owns a file.
+func ownerOf(info fs.FileInfo) (uid, gid int, known bool) {
+	s, ok := info.Sys().(*syscall.Stat_t)
+	if !ok {
+		return 0, 0, false
+	}
+	return int(s.Uid), int(s.Gid), true
+}
+
+// mayWrite says whether this user may make files in a directory.
+func mayWrite(dir string) error { return unix.Access(dir, unix.W_OK|unix.X_OK) }
+
+// runs says whether there is such a process.
+func runs(pid int) bool {
+	err := unix.Kill(pid, 0)
+	return err == nil || errors.Is(err, unix.EPERM)
+}
+
+// ownOpenFiles is how many files a child of ours may have open.
+func ownOpenFiles() uint64 {
+	var l unix.Rlimit
+	if unix.Getrlimit(unix.RLIMIT_NOFILE, &l) != nil {
+		return 0
+	}
+	return uint64(l.Max) //nolint:unconvert // not the same type everywhere
+}
