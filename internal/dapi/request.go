@@ -1,9 +1,11 @@
 package dapi
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -124,7 +126,9 @@ func readBool(v json.RawMessage, to *bool) error {
 }
 
 func readText(v json.RawMessage, to *string) error {
-	if err := json.Unmarshal(v, to); err != nil {
+	if plain, rest, ok := plainText(v); ok && len(rest) == 0 {
+		*to = plain
+	} else if err := json.Unmarshal(v, to); err != nil {
 		return err
 	}
 	if len(*to) > maxNameText {
@@ -133,8 +137,39 @@ func readText(v json.RawMessage, to *string) error {
 	return nil
 }
 
+// plainText reads a text without escapes at the start of valid JSON, the usual
+// case, and what follows it.
+func plainText(v []byte) (text string, rest []byte, ok bool) {
+	if len(v) == 0 || v[0] != '"' {
+		return "", nil, false
+	}
+	end := bytes.IndexByte(v[1:], '"')
+	if end < 0 || bytes.IndexByte(v[1:1+end], '\\') >= 0 {
+		return "", nil, false
+	}
+	return string(v[1 : 1+end]), v[2+end:], true
+}
+
+// plainTexts reads a list of such texts, separated as the original does it.
+func plainTexts(v []byte) (list []string, ok bool) {
+	rest, ok := bytes.CutPrefix(v, []byte{'['})
+	for ok && len(rest) > 1 {
+		var text string
+		if text, rest, ok = plainText(rest); !ok {
+			return nil, false
+		}
+		list = append(list, text)
+		if next, more := bytes.CutPrefix(rest, []byte(", ")); more {
+			rest = next
+		}
+	}
+	return list, ok && string(rest) == "]"
+}
+
 func readTexts(v json.RawMessage, to *[]string) error {
-	if err := json.Unmarshal(v, to); err != nil {
+	if list, ok := plainTexts(v); ok {
+		*to = list
+	} else if err := json.Unmarshal(v, to); err != nil {
 		return err
 	}
 	if len(*to) > maxNames {
@@ -152,9 +187,9 @@ func readTexts(v json.RawMessage, to *[]string) error {
 const maxTimeout = 24 * time.Hour
 
 func readTimeout(r *Request, v json.RawMessage) error {
-	var seconds float64
-	if err := json.Unmarshal(v, &seconds); err != nil {
-		return err
+	seconds, err := strconv.ParseFloat(string(v), 64) // what is no number in JSON is none for it
+	if err != nil {
+		return errors.New("no number")
 	}
 	if seconds > leastTimeout.Seconds() {
 		r.Timeout = time.Duration(min(seconds, maxTimeout.Seconds()) * float64(time.Second))

@@ -1,6 +1,7 @@
 package dapi
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -45,6 +46,30 @@ func TestRequest_Timeout(t *testing.T) {
 		r, err := DecodeRequest([]byte(`{`+anyFunction+`, "api_timeout": `+text+`}`), 1<<20)
 		if err != nil || r.Timeout != want {
 			t.Errorf("%s: %+v, %v", text, r, err)
+		}
+	}
+}
+
+// Lists and texts are read the same with and without the short way.
+func TestReadTexts(t *testing.T) {
+	for text, want := range map[string][]string{
+		`[]`: nil, `[ ]`: {}, `["a"]`: {"a"}, `["a", "b"]`: {"a", "b"}, `["a","b"]`: {"a", "b"}, `[ "a" , "b" ]`: {"a", "b"},
+		`["\u0061"]`: {"a"}, `["a\"b", "c"]`: {`a"b`, "c"}, `["é"]`: {"é"}, `[""]`: {""}, `["", ""]`: {"", ""}, `["]", "["]`: {"]", "["},
+	} {
+		var got []string
+		if err := readTexts([]byte(text), &got); err != nil || !slices.Equal(got, want) {
+			t.Errorf("%s: %q, %v", text, got, err)
+		}
+	}
+	for _, text := range []string{`"a"`, `[1]`, `["a", 1]`, `{}`, `["a", ["b"]]`, `7`} {
+		if err := readTexts([]byte(text), new([]string)); err == nil {
+			t.Errorf("%s is a list of texts", text)
+		}
+	}
+	for text, want := range map[string]string{`"a"`: "a", `""`: "", `"\n"`: "\n", `"a\\"`: `a\`} {
+		var got string
+		if err := readText([]byte(text), &got); err != nil || got != want {
+			t.Errorf("%s: %q, %v", text, got, err)
 		}
 	}
 }

@@ -55,14 +55,13 @@ func remove(o *result.Object, name string) {
 // within waits for a function until its time is over. One that goes on keeps
 // its slot.
 func (e *engine) within(ctx context.Context, j *job, f *Function, release func()) result.Outcome {
-	if !j.Wait {
-		var cancel context.CancelFunc
+	var cancel context.CancelFunc
+	if j.Wait {
+		ctx, cancel = context.WithCancel(ctx)
+	} else {
 		ctx, cancel = context.WithTimeoutCause(ctx, j.Timeout, fault.New(fault.APITimeout, nil))
-		defer cancel()
 	}
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	defer context.AfterFunc(e.life, func() { cancel(e.life.Err()) })()
+	defer cancel()
 	done := make(chan result.Outcome, 1)
 	e.running.Go(func() {
 		defer release()
@@ -72,16 +71,20 @@ func (e *engine) within(ctx context.Context, j *job, f *Function, release func()
 		}
 		done <- e.call(ctx, j, f)
 	})
+	var why error
 	select {
 	case o := <-done:
 		return o
 	case <-ctx.Done():
+		why = context.Cause(ctx)
+	case <-e.life.Done():
+		why = e.life.Err()
 	}
 	select {
 	case o := <-done:
 		return o
 	default:
-		return e.failed(j.Request, context.Cause(ctx))
+		return e.failed(j.Request, why)
 	}
 }
 
