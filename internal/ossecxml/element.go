@@ -32,6 +32,7 @@ type Attr struct {
 type Element struct {
 	Name     string     // lower case
 	Text     string     // decoded text before the first child element, not trimmed
+	Inner    string     // everything between the tags, as written
 	Attrs    []Attr     // in the order written, names unique
 	Line     int        // line of the opening '<', from 1
 	Children []*Element // in the order written

@@ -26,6 +26,7 @@ type open struct {
 	element *Element
 	written string // the name with its case
 	text    strings.Builder
+	from    int // position behind the start tag
 }
 
 type parser struct {
@@ -126,11 +127,12 @@ func (p *parser) tag() error {
 	if len(p.stack) >= p.limits.Depth {
 		return &SyntaxError{Line: line, Text: fmt.Sprintf("elements nested deeper than %d", p.limits.Depth), Err: ErrLimit}
 	}
-	p.stack = append(p.stack, &open{element: element, written: name})
+	p.stack = append(p.stack, &open{element: element, written: name, from: p.pos})
 	return nil
 }
 
 func (p *parser) endTag() error {
+	end := p.pos - len("</")
 	name := p.name()
 	p.skipSpace()
 	if !p.accept(">") {
@@ -144,7 +146,7 @@ func (p *parser) endTag() error {
 	if top.written != name {
 		return p.errorf("closing tag </%s> does not fit <%s> of line %d", name, top.written, top.element.Line)
 	}
-	top.element.Text = top.text.String()
+	top.element.Text, top.element.Inner = top.text.String(), p.text[top.from:end]
 	p.stack = p.stack[:n-1]
 	return nil
 }
