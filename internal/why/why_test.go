@@ -290,7 +290,7 @@ func TestWorker_AsksItsMaster(t *testing.T) {
 		world := good()
 		world.members[0].Connected, world.members[0].LastKeepAlive = began, began
 		w := worker(link{connected: began}, true, nil)
-		_, _, stop := pairtest.Connect(t, "w1", true, pairtest.Of(world.master().Offer), pairtest.Of(w.Offer))
+		_, _, stop := pairtest.Connect(t, "w1", false, pairtest.Of(world.master().Offer), pairtest.Of(w.Offer))
 		synctest.Wait()
 		if r := ask(t, w, "w1"); len(r) != 2 || r[0].ToldBy != "w1" || r[1].ToldBy != "m" {
 			t.Errorf("of itself: %+v", r)
@@ -311,11 +311,18 @@ func TestWorker_AsksItsMaster(t *testing.T) {
 	})
 }
 
-// A master of 4.7.5 does not know the command; what it tells of health must do.
+// A master of 4.7.5, or an older Testudo, does not know the command; what it
+// tells of health must do.
 func TestWorker_OfAnOriginalMaster(t *testing.T) {
+	for _, plain := range []bool{true, false} {
+		t.Run(fmt.Sprint("plain ", plain), func(t *testing.T) { ofOriginal(t, plain) })
+	}
+}
+
+func ofOriginal(t *testing.T, plain bool) {
 	synctest.Test(t, func(t *testing.T) {
 		w := worker(link{connected: time.Now()}, true, nil)
-		pairtest.Connect(t, "w1", true, func(*pairtest.End) {}, pairtest.Of(w.Offer))
+		pairtest.Connect(t, "w1", plain, func(*pairtest.End) {}, pairtest.Of(w.Offer))
 		synctest.Wait()
 		if r := ask(t, w, "m"); len(r) != 1 || r[0].State != Well || r[0].ToldBy != "m" {
 			t.Errorf("%+v", r)

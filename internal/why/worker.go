@@ -74,13 +74,16 @@ func (w *Worker) fromMaster(ctx context.Context, name string) []Report {
 		}
 		return []Report{w.blind(name, nil)}
 	}
+	if !s.PeerIsTestudo() {
+		return w.fromHealth(ctx, name)
+	}
 	text, err := s.Request(ctx, Command, []byte(name))
 	if err == nil {
 		var reports []Report
 		if reports, err = Parse(text); err == nil {
 			return reports
 		}
-	} else if IsUnknown(err) {
+	} else if IsUnknown(err) { // an older Testudo
 		return w.fromHealth(ctx, name)
 	}
 	return []Report{w.blind(name, err)}
