@@ -7,6 +7,8 @@ import (
 	"testudo/internal/config"
 	"testudo/internal/dapi"
 	"testudo/internal/functions"
+	"testudo/internal/home"
+	"testudo/internal/rulesetapi"
 )
 
 // registry makes the table of the functions that this node can run.
@@ -19,7 +21,10 @@ func (n *Node) registry(info functions.Nodes) (*dapi.Registry, error) {
 	registry, err := dapi.NewRegistry(functions.Table(functions.Deps{
 		Cluster: section.Name, Role: string(section.Role), Enabled: section.Present && !section.Disabled,
 		Config: n.clusterSection().JSON, Nodes: info,
-		Parts: []functions.Part{agentapi.New(agents)},
+		Parts: []functions.Part{
+			agentapi.New(agents),
+			rulesetapi.New(rulesetapi.Config{Home: n.home, Identity: home.Identity}),
+		},
 	})...)
 	if err != nil {
 		return nil, fmt.Errorf("functions of the distributed API: %w", err)
