@@ -191,6 +191,62 @@ func TestLargeAnswer(t *testing.T) {
 	})
 }
 
+// Many long answers of one node at once are not more strings than it may have.
+func TestManyLongAnswers(t *testing.T) {
+	both(t, func(t *testing.T, plain bool) {
+		w := newWorld(t, nil)
+		w3 := w.join("w3", plain, nil)
+		w4 := w.join("w4", plain, nil)
+		const size = inline + 1
+		var all []<-chan asked
+		for range 60 {
+			all = append(all, aside(func() ([]byte, error) {
+				return w3.Ask(t.Context(), "7", ask{"test.large", fmt.Sprintf(`{"bytes": %d, "node_id": "w4"}`, size), DistributedMaster, everybody}.JSON())
+			}))
+		}
+		for i, done := range all {
+			if got := <-done; got.err != nil || len(got.answer) < size {
+				t.Errorf("%d: %.200s %v", i, got.answer, got.err)
+			}
+		}
+		for _, n := range []*engine{w.engine, w3.engine, w4.engine} {
+			n.owesNothing(t)
+		}
+	})
+}
+
+// A 4.7.5 node that goes on asking when everything is taken is answered at once
+// as well, however little it listens.
+func TestBusy_Flood(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		w := newWorld(t, func(c *Config) { c.Queue = QueueConfig{Open: 1} })
+		held := make(chan struct{})
+		_, far, _ := pairtest.Connect(t, "w3", true, pairtest.Of(w.Offer), func(e *pairtest.End) {
+			e.Mux.Handle("dapi_err", func(context.Context, *session.Session, []byte) (session.Reply, error) {
+				<-held
+				return session.OK("ok"), nil
+			})
+		})
+		defer close(held)
+		synctest.Wait()
+		told, refused := 0, 0
+		for i := range 300 {
+			_, err := far.Request(t.Context(), "dapi", append([]byte(fmt.Sprint(i, " ")), ask{function: "test.sleep", args: `{"seconds": 1e6}`, more: `, "wait_for_complete": true`}.JSON()...))
+			switch {
+			case err == nil:
+				told++
+			case fault.Has(err, fault.Busy):
+				refused++
+			default:
+				t.Fatal(err)
+			}
+		}
+		if told != 1+notices || refused != 300-told {
+			t.Errorf("%d are told later, %d at once", told, refused)
+		}
+	})
+}
+
 // What is larger than a node may hold is refused with a number.
 func TestTooLargeAnswer(t *testing.T) {
 	both(t, func(t *testing.T, plain bool) {
