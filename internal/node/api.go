@@ -118,7 +118,11 @@ func names(master string, workers []cluster.Member) []string {
 // runs. It comes after the cluster's tasks, so that it ends before them.
 func (n *Node) addAPI(o Options) error {
 	set := n.cfg.Testudo.Local
-	n.api.commands.Config = n.clusterSection().JSON
+	section, err := n.clusterSection().JSON() // which does not change while the node runs
+	if err != nil {
+		return fmt.Errorf("serve local programs: %w", err)
+	}
+	n.api.commands.Config = func() ([]byte, error) { return section, nil }
 	server := localsock.NewServer(localsock.Options{
 		Path: filepath.Join(n.cfg.Home, localSocket), UID: o.UID, GID: o.GID,
 		Connections: set.Connections, Requests: set.Requests, MessageBytes: int64(set.MessageBytes),

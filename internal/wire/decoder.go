@@ -52,7 +52,8 @@ func (d *Decoder) SetLimits(l Limits) {
 		l.FrameBytes = MaxFrame
 	}
 	if now := d.limits.Load(); now == nil || *now != l {
-		d.limits.Store(&l)
+		stored := l // l itself stays off the heap: most often nothing changes
+		d.limits.Store(&stored)
 	}
 }
 
