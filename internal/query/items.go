@@ -16,6 +16,11 @@ type Rules struct {
 	Sort   []string // fields that they may be sorted by; nil: all
 	Select []string // fields that may be selected; nil: all, "a.b" is looked up by its first part
 	Always []string // fields that a selection has in any case, unless only distinct items are wanted
+
+	// Decoded gives an item as encoding/json decodes it into an any, with
+	// json.Number for numbers, for whoever keeps items so; nil: they are decoded
+	// for each request. What it gives is not changed.
+	Decoded func(item json.RawMessage) (any, error)
 }
 
 // Items gives those items that the request wants, and how many they would be
@@ -26,28 +31,30 @@ func Items(r *Request, items []json.RawMessage, rules Rules) (page []json.RawMes
 	if err := rules.check(r); err != nil {
 		return nil, 0, err
 	}
-	items, err = arranged(r, items)
+	items, err = rules.arranged(r, items)
 	if err != nil {
 		return nil, 0, err
 	}
-	if r.Select != nil {
-		always := rules.Always
-		if r.Distinct {
-			always = nil
-		}
-		if items, err = selected(items, r.Select, always); err != nil {
+	if r.Distinct {
+		if items, err = selected(items, r.Select, nil); err != nil {
 			return nil, 0, err
 		}
-	}
-	if r.Distinct {
 		items = distinct(items)
+		page, total = r.cut(items)
+		return page, total, nil
 	}
-	total = len(items)
-	items = items[min(r.Offset, total):]
+	page, total = r.cut(items)
+	page, err = selected(page, r.Select, rules.Always)
+	return page, total, err
+}
+
+// cut takes the page that is wanted out of all items.
+func (r *Request) cut(items []json.RawMessage) (page []json.RawMessage, total int) {
+	page = items[min(r.Offset, len(items)):]
 	if r.Limit > 0 {
-		items = items[:min(r.Limit, len(items))]
+		page = page[:min(r.Limit, len(page))]
 	}
-	return items, total, nil
+	return page, len(items)
 }
 
 func (rules Rules) check(r *Request) error {
@@ -80,7 +87,7 @@ func (rules Rules) check(r *Request) error {
 
 // arranged sorts the items and leaves out those that are not searched for. The
 // list given stays as it is.
-func arranged(r *Request, items []json.RawMessage) ([]json.RawMessage, error) {
+func (rules *Rules) arranged(r *Request, items []json.RawMessage) ([]json.RawMessage, error) {
 	var keep func(any) bool
 	if r.Q != "" {
 		var err error
@@ -95,9 +102,13 @@ func arranged(r *Request, items []json.RawMessage) ([]json.RawMessage, error) {
 		raw   json.RawMessage
 		value any
 	}
+	value := rules.Decoded
+	if value == nil {
+		value = decode
+	}
 	list := make([]item, len(items))
 	for i, raw := range items {
-		v, err := decode(raw)
+		v, err := value(raw)
 		if err != nil {
 			return nil, err
 		}
@@ -178,8 +189,12 @@ func leafText(v any) string {
 	return ""
 }
 
-// selected makes items of the wanted members only, in the order of the names.
+// selected makes items of the wanted members only, in the order of the names;
+// nil names leave them as they are.
 func selected(items []json.RawMessage, names, always []string) ([]json.RawMessage, error) {
+	if names == nil {
+		return items, nil
+	}
 	names = slices.Clone(names)
 	for _, name := range always {
 		if !slices.Contains(names, name) {

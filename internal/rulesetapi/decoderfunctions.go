@@ -78,7 +78,9 @@ func (a *API) getDecoders(_ context.Context, c *dapi.Call, args decodersArgs) (r
 			r.Fail(fault.New(fault.DecoderAbsent, nil), fault.TextID(name))
 		}
 	}
-	return r, tell(r, &args.Args, items, decodersRules, "filename", "position")
+	can := decodersRules
+	can.Decoded = a.decoders.decoded()
+	return r, tell(r, &args.Args, items, can, "filename", "position")
 }
 
 func (a *API) getDecodersFiles(_ context.Context, c *dapi.Call, args filesArgs) (result.Result, error) {

@@ -1,6 +1,7 @@
 package rulesetapi
 
 import (
+	"encoding/json"
 	"os"
 	"slices"
 	"sync"
@@ -27,14 +28,15 @@ type shelf[T any] struct {
 	parse  func(f file, text []byte) ([]T, error)
 	order  func(items []T) // of the items of all files; nil leaves them in the order of the files
 
-	mu    sync.Mutex
-	books map[string]*book[T]
-	last  []*book[T] // of the last answer
-	all   []T        // their items
+	mu     sync.Mutex
+	books  map[string]*book[T]
+	last   []*book[T] // of the last answer
+	all    []T        // their items
+	values *values    // these decoded
 }
 
 func newShelf[T any](l libraryLimits, parse func(file, []byte) ([]T, error), order func([]T)) *shelf[T] {
-	return &shelf[T]{limits: l, parse: parse, order: order, books: map[string]*book[T]{}}
+	return &shelf[T]{limits: l, parse: parse, order: order, books: map[string]*book[T]{}, values: newValues()}
 }
 
 // load gives the items of all files, and the files that could not be read. The
@@ -88,7 +90,14 @@ func (s *shelf[T]) put(books []*book[T]) {
 	if s.order != nil {
 		s.order(all)
 	}
-	s.last, s.all = books, all
+	s.last, s.all, s.values = books, all, newValues()
+}
+
+// decoded gives items decoded as they were, or will be, for others.
+func (s *shelf[T]) decoded() func(json.RawMessage) (any, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.values.of
 }
 
 // folders keeps the folders open that files are looked at in, which spares the

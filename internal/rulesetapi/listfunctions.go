@@ -68,7 +68,9 @@ func (a *API) getLists(_ context.Context, c *dapi.Call, args listsArgs) (result.
 			items = append(items, l.json)
 		}
 	}
-	return r, tell(r, &args.Args, items, listsRules, "relative_dirname", "filename")
+	can := listsRules
+	can.Decoded = a.lists.decoded()
+	return r, tell(r, &args.Args, items, can, "relative_dirname", "filename")
 }
 
 func (a *API) getPathLists(_ context.Context, c *dapi.Call, args listsArgs) (result.Result, error) {

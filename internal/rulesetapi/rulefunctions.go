@@ -180,7 +180,9 @@ func (a *API) getRules(_ context.Context, c *dapi.Call, args rulesArgs) (result.
 	for id := range missing {
 		r.Fail(fault.New(fault.RuleAbsent, nil), fault.NumberID(id))
 	}
-	return r, tell(r, &args.Args, items, rulesRules, "id")
+	can := rulesRules
+	can.Decoded = a.rules.decoded()
+	return r, tell(r, &args.Args, items, can, "id")
 }
 
 // meets tells whether the rule is in the group and refers to what is required.
