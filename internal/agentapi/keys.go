@@ -32,8 +32,8 @@ func (a *API) eachOf(ctx context.Context, c *dapi.Call, named []string, r *resul
 	if err != nil {
 		return nil, err
 	}
-	p.fail(r)
 	p.withoutManager(r)
+	p.fail(r)
 	w, err := a.agentsOf(&p)
 	if err != nil {
 		return nil, err
