@@ -170,6 +170,9 @@ type overviewArgs struct {
 
 // overview is the list of the original's command line.
 func (a *API) overview(ctx context.Context, c *dapi.Call, args overviewArgs) (result.Result, error) {
+	for name, values := range args.Filters { // which the command line joins
+		args.Filters[name] = strings.Split(strings.Join(values, ","), ",")
+	}
 	list, err := a.list(ctx, c, agentsArgs(args), listing{always: []string{"id"}})
 	if err != nil {
 		return nil, err

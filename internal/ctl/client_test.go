@@ -17,6 +17,7 @@ import (
 	"testudo/internal/fault"
 	"testudo/internal/localsock"
 	"testudo/internal/nodeinfo"
+	"testudo/internal/why"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -145,6 +146,28 @@ func TestClient_WorkerWithoutMaster(t *testing.T) {
 	commands.Connected = func() error { return fault.New(fault.NotConnected, nil) }
 	c := New(running(t, commands))
 	if _, err := c.Health(t.Context(), nil); !fault.Has(err, fault.NotConnected) {
+		t.Error(err)
+	}
+}
+
+// A node that does not know how to say why tells at least of health.
+func TestClient_Why(t *testing.T) {
+	commands := master()
+	reports, err := New(running(t, commands)).Why(t.Context(), "w1")
+	if err != nil || len(reports) != 1 || reports[0].Node != "w1" || reports[0].ToldBy != "m" {
+		t.Errorf("of an original node: %+v, %v", reports, err)
+	}
+	commands.Why = func(_ context.Context, name []byte) ([]byte, error) {
+		if len(name) == 0 {
+			return nil, fault.New(fault.Unspecified, "no")
+		}
+		return []byte(`{"reports": [{"node": "` + string(name) + `", "state": "gone"}]}`), nil
+	}
+	c := New(running(t, commands))
+	if reports, err := c.Why(t.Context(), "x"); err != nil || len(reports) != 1 || reports[0].State != why.Gone {
+		t.Errorf("%+v, %v", reports, err)
+	}
+	if _, err := c.Why(t.Context(), ""); !fault.Has(err, fault.Unspecified) {
 		t.Error(err)
 	}
 }
