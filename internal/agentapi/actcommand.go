@@ -41,6 +41,10 @@ func (x *Changes) runCommand(ctx context.Context, c *dapi.Call, a commandArgs) (
 	if err != nil {
 		return nil, err
 	}
+	if len(s.ids) == 0 {
+		s.finish(r)
+		return r, nil
+	}
 	text, err := x.commandText(a)
 	if err != nil {
 		return nil, err

@@ -105,6 +105,8 @@ func (x *Changes) agentFunctions() []dapi.Function {
 			dapi.Permission{Action: "active-response:command", Resource: agentID}), x.runCommand),
 		dapi.Typed(f(moduleAgent, "add_agent", dapi.LocalMaster,
 			dapi.Permission{Action: "agent:create", Resource: noResource}), x.addAgent),
+		dapi.Typed(f(moduleAgent, "delete_agents", dapi.LocalMaster,
+			dapi.Permission{Action: "agent:delete", Resource: agentID}), x.deleteAgents),
 	}
 }
 

@@ -2,27 +2,27 @@ package node
 
 import (
 	"fmt"
+	"os"
 
 	"testudo/internal/agentapi"
+	"testudo/internal/atomicfile"
 	"testudo/internal/config"
 	"testudo/internal/dapi"
 	"testudo/internal/functions"
+	"testudo/internal/groups"
 	"testudo/internal/home"
 	"testudo/internal/rulesetapi"
 )
 
 // registry makes the table of the functions that this node can run.
 func (n *Node) registry(info functions.Nodes) (*dapi.Registry, error) {
-	agents := agentapi.Config{Home: n.home}
-	if n.agents.store != nil {
-		agents.Database = agentapi.Embedded{Store: n.agents.store}
-	}
+	agents, changes := n.agentFunctions()
 	section := &n.cfg.Cluster
 	registry, err := dapi.NewRegistry(functions.Table(functions.Deps{
 		Cluster: section.Name, Role: string(section.Role), Enabled: section.Present && !section.Disabled,
 		Config: n.clusterSection().JSON, Nodes: info,
 		Parts: []functions.Part{
-			agentapi.New(agents),
+			agents, changes,
 			rulesetapi.New(rulesetapi.Config{Home: n.home, Identity: home.Identity}),
 		},
 	})...)
@@ -30,6 +30,23 @@ func (n *Node) registry(info functions.Nodes) (*dapi.Registry, error) {
 		return nil, fmt.Errorf("functions of the distributed API: %w", err)
 	}
 	return registry, nil
+}
+
+// agentFunctions makes the functions about agents and groups: those that read
+// and those that change something.
+func (n *Node) agentFunctions() (*agentapi.API, *agentapi.Changes) {
+	read := agentapi.Config{Home: n.home}
+	change := agentapi.ChangeConfig{
+		Home: n.home, Dir: n.cfg.Home, Owner: groups.Owner{UID: atomicfile.Keep, GID: atomicfile.Keep}, Log: n.log,
+	}
+	if uid, gid, ok := home.Identity(); ok && os.Geteuid() == 0 {
+		change.Owner = groups.Owner{UID: uid, GID: gid}
+	}
+	if n.agents.store != nil {
+		read.Database, change.Groups = agentapi.Embedded{Store: n.agents.store}, n.agents.store
+	}
+	change.Reader = agentapi.New(read)
+	return change.Reader, agentapi.NewChanges(change)
 }
 
 // clusterSection is the section <cluster> as local programs may see it.

@@ -1,0 +1,279 @@
+package agentapi
+
+import (
+	"context"
+	"encoding/base64"
+	"fmt"
+	"net"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"testudo/internal/agent"
+	"testudo/internal/unixsock"
+)
+
+const (
+	restart   = "wazuh.agent.restart_agents"
+	reconnect = "wazuh.agent.reconnect_agents"
+	command   = "wazuh.active_response.run_command"
+	add       = "wazuh.agent.add_agent"
+	deleting  = "wazuh.agent.delete_agents"
+)
+
+// version gives an agent a version.
+func (w *changeWorld) version(id agent.ID, version string) {
+	w.Helper()
+	must(w.T, w.store.UpdateStatusCode(w.Context(), id, 0, "synced", &version))
+}
+
+func TestActs_WhatAgentsAreSent(t *testing.T) {
+	w := newChangeWorld(t, "m3", everybody)
+	w.listen()
+	for id, version := range map[agent.ID]string{2: "Wazuh v4.1.5", 3: "Wazuh v3.13.6", 4: "Wazuh v4.2.0", 5: "Wazuh v5.0.0-alpha", 6: "unknown"} {
+		w.version(id, version)
+	}
+	const tail = " - null (from_the_server) (no_rule_id)"
+	const inJSON = `{"version": 1, "origin": {"module": "framework"}, "command": "restart-wazuh0", "parameters": {"extra_args": [], "alert": {}}}` + tail
+	w.expect(asked{function: restart, args: `{"agent_list": ["002", "003", "004", "005", "006"]}`}, `"002" "003" "004" "005" "006" `)
+	want := []string{
+		"(msg_to_agent) [] NNS 002 restart-ossec0" + tail, "(msg_to_agent) [] NNS 003 restart-ossec0" + tail,
+		"(msg_to_agent) [] NNS 004 " + inJSON, "(msg_to_agent) [] NNS 005 " + inJSON, "(msg_to_agent) [] NNS 006 " + inJSON,
+	}
+	if diff := cmp.Diff(want, w.got(5)); diff != "" {
+		t.Error(diff)
+	}
+	w.expect(asked{function: reconnect, args: `{"agent_list": ["010", "001"]}`}, `"001" "010" `)
+	if diff := cmp.Diff([]string{"(msg_to_agent) [] N!S 001 force_reconnect", "(msg_to_agent) [] N!S 010 force_reconnect"}, w.got(2)); diff != "" {
+		t.Error(diff)
+	}
+	w.expect(asked{function: command, args: `{"agent_list": ["001", "002"], "command": "block10", "arguments": ["-", "a \"b\"\nü"], "alert": {"data":  {"srcip": "10.0.0.1"}}}`},
+		`"001" | 1760 [002] `)
+	want = []string{`(msg_to_agent) [] NNS 001 {"version": 1, "origin": {"module": "framework"}, "command": "block10", ` +
+		`"parameters": {"extra_args": ["-", "a \"b\"\n\u00fc"], "alert": {"data":{"srcip":"10.0.0.1"}}}}`}
+	if diff := cmp.Diff(want, w.got(1)); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestActs_WhoIsLeftOut(t *testing.T) {
+	w := newChangeWorld(t, "m3", everybody)
+	w.listen()
+	w.expect(asked{function: restart, args: `{"agent_list": ["1", "0001", "-1", "x", "007", "000", "012"]}`}, `| 1701 [1 0001 -1 x] | 1703 [000] | 1707 [007 012] `)
+	w.expect(asked{function: restart, args: `{"agent_list": []}`}, ``)
+	w.expect(asked{function: restart, args: `{"agent_list": ["007", "001"]}`, broadcasting: true}, `"001" `)
+	w.expect(asked{function: "wazuh.agent.restart_agents_by_node", args: `{"agent_list": ["000", "007", "099", "001"]}`}, `"001" `)
+	w.expect(asked{function: reconnect, args: `{}`}, `"001" "002" "003" "004" "005" "006" "008" "009" "010" "011" `)
+	// An agent that has just been enrolled has a key, and no row yet.
+	w.put("etc/client.keys", w.read("etc/client.keys")+"050 new any key\n051 !gone any key\n")
+	w.expect(asked{function: restart, args: `{"agent_list": ["050", "051"]}`}, `| 1701 [051] `)
+	w.expect(asked{function: reconnect, args: `{"agent_list": ["050", "051"]}`}, `| 1701 [051 050] `)
+}
+
+func TestCommand_Refused(t *testing.T) {
+	w := newChangeWorld(t, "m3", everybody)
+	w.listen()
+	ask := func(rest string) asked {
+		return asked{function: command, args: `{"agent_list": ["001"], ` + rest + `}`}
+	}
+	w.expect(ask(`"command": ""`), "Error 1650 - A command is needed")
+	for _, name := range []string{"nope", "../block10", "!../x", "!/bin/sh", "!", "!a b", "!a\\n", "a//b", "!.", "!a\\\\b"} {
+		o := w.ask(ask(`"command": "` + name + `"`))
+		if !strings.HasPrefix(fmt.Sprint(o.Err), "Error 1652") {
+			t.Errorf("%q: got %v", name, w.brief(o))
+		}
+	}
+	w.expect(ask(`"command": "!mine.sh"`), `"001" `)
+	w.expect(ask(`"command": "mine.sh", "custom": true`), `"001" `)
+	for _, alert := range []string{`7`, `[1]`, `"x"`} {
+		if o := w.ask(ask(`"command": "block10", "alert": ` + alert)); o.Err == nil {
+			t.Errorf("alert %s: taken", alert)
+		}
+	}
+	w.expect(ask(`"command": "block10", "arguments": ["`+strings.Repeat("a", 1<<20)+`"]`), `| 1012 [001] `)
+	must(t, os.Remove(w.path("etc/shared/ar.conf")))
+	w.expect(ask(`"command": "block10"`), "Error 1652 - Agents have no such command: block10")
+}
+
+func TestActs_WithoutListener(t *testing.T) {
+	w := newChangeWorld(t, "m3", everybody)
+	const absent = "Error 1010 - "
+	ask := asked{function: restart, args: `{"agent_list": ["001"]}`}
+	if o := w.ask(ask); !strings.HasPrefix(fmt.Sprint(o.Err), absent) {
+		t.Errorf("got %v", o.Err)
+	}
+	w.put(listenerQueue, "") // a file, and no socket
+	if o := w.ask(ask); !strings.HasPrefix(fmt.Sprint(o.Err), absent) {
+		t.Errorf("got %v", o.Err)
+	}
+	// Nobody to be told: nobody is missed.
+	w.expect(asked{function: restart, args: `{"agent_list": ["099", "007"]}`}, `| 1701 [099] | 1707 [007] `)
+}
+
+// A listener that takes nothing holds up a request once, not for each agent.
+func TestActs_FullQueue(t *testing.T) {
+	w := newChangeWorld(t, "m3", everybody)
+	conn, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: w.path(listenerQueue), Net: "unixgram"})
+	must(t, err)
+	defer conn.Close()
+	filler, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Name: w.path(listenerQueue), Net: "unixgram"})
+	must(t, err)
+	defer filler.Close()
+	must(t, filler.SetWriteDeadline(time.Now().Add(100*time.Millisecond)))
+	for err == nil {
+		_, err = filler.Write([]byte("x"))
+	}
+	w.expect(asked{function: restart, args: `{}`}, `| 1011 [001 002 003 004 005 006 008 009 010 011] `)
+
+	// Who is asked to stop waits no longer.
+	w.changes.cfg.Send = time.Hour
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error)
+	go func() {
+		s := &scope{kind: agentID, ids: []string{"001"}, named: true}
+		ended <- w.changes.restartAll(ctx, restarted(), s)
+	}()
+	cancel()
+	if err := <-ended; err == nil {
+		t.Error("a message was sent that nobody took")
+	}
+}
+
+// registrar is a stand-in for the enrolment daemon: it notes requests and
+// answers with what answer says.
+type registrar struct {
+	mu       sync.Mutex
+	requests []string
+}
+
+func (w *changeWorld) enrolment(answer func(request string) string) *registrar {
+	w.Helper()
+	r := &registrar{}
+	ln, err := unixsock.Listen(w.path(enrolSocket), 0o660, -1, -1)
+	must(w.T, err)
+	server := unixsock.NewServer(unixsock.LengthPrefix(), unixsock.Limits{}, nil)
+	ctx, cancel := context.WithCancel(context.WithoutCancel(w.Context()))
+	ended := make(chan error, 1)
+	go func() {
+		ended <- server.Serve(ctx, ln, func(_ context.Context, conn *unixsock.Conn, request []byte) []byte {
+			r.mu.Lock()
+			r.requests = append(r.requests, string(request))
+			r.mu.Unlock()
+			conn.Hangup()
+			return []byte(answer(string(request)))
+		})
+	}()
+	w.Cleanup(func() { cancel(); <-ended })
+	return r
+}
+
+func TestAddAgent(t *testing.T) {
+	w := newChangeWorld(t, "m3", everybody)
+	key := strings.Repeat("1a", 32)
+	r := w.enrolment(func(string) string {
+		return `{"error":0,"data":{"id":"013","name":"h13","ip":"10.9.0.0/16","key":"` + key + `"}}`
+	})
+	want := `{"data":{"id":"013","key":"` + base64.StdEncoding.EncodeToString([]byte("013 h13 10.9.0.0/16 "+key)) + `"}}`
+	for _, args := range []string{
+		`{"name": "h13", "agent_id": null, "key": null, "ip": "any", "force": null}`,
+		`{"name": "h13", "ip": "10.9.0.0/16", "force": {"enabled": false}}`,
+		`{"name": "h13", "agent_id": "13", "key": "` + key + `", "ip": "fdb9::99cd", "force": {"disconnected_time": {"value": "1d"}, "after_registration_time": 5}}`,
+	} {
+		w.expect(asked{function: add, args: args}, want)
+	}
+	diff := cmp.Diff([]string{
+		`{"function":"add","arguments":{"name":"h13","ip":"any"}}`,
+		`{"function":"add","arguments":{"name":"h13","ip":"10.9.0.0/16","force":{"enabled":false,"key_mismatch":true,"disconnected_time":{"enabled":true,"value":"1h"},"after_registration_time":"1h"}}}`,
+		`{"function":"add","arguments":{"name":"h13","ip":"fdb9::99cd","id":"013","key":"` + key + `","force":{"enabled":true,"key_mismatch":true,"disconnected_time":{"enabled":true,"value":"1d"},"after_registration_time":5}}}`,
+	}, r.requests)
+	if diff != "" {
+		t.Error(diff)
+	}
+}
+
+// The daemon checks nothing: what would spoil client.keys must not reach it.
+func TestAddAgent_WhatTheDaemonMustNotSee(t *testing.T) {
+	w := newChangeWorld(t, "m3", everybody)
+	r := w.enrolment(func(string) string { return `{"error":9001,"message":"Internal error"}` })
+	for args, want := range map[string]string{
+		`"name": ""`: "1000", `"name": "a b"`: "1000", `"name": "a\nb"`: "1000", `"name": "#a"`: "1000", `"name": "` + strings.Repeat("a", 129) + `"`: "1738",
+		`"name": "a", "ip": "x"`: "1706", `"name": "a", "ip": "333.3.3.3"`: "1706", `"name": "a", "ip": "1.2.3.4\n"`: "1706", `"name": "a", "ip": "fdb9::99gh"`: "1706",
+		`"name": "a", "ip": "fe80::1%a b"`: "1706",
+		`"name": "a", "agent_id": "x"`:     "1000", `"name": "a", "agent_id": "000"`: "1000", `"name": "a", "agent_id": "1\n"`: "1000",
+		`"name": "a", "key": "short"`: "1709", `"name": "a", "key": "` + strings.Repeat("a b ", 16) + `"`: "1000",
+		`"name": "a", "force": 7`: "1000",
+	} {
+		if got := fmt.Sprint(w.ask(asked{function: add, args: "{" + args + "}"}).Err); !strings.HasPrefix(got, "Error "+want) {
+			t.Errorf("%s: got %s, want %s", args, got, want)
+		}
+	}
+	if len(r.requests) > 0 {
+		t.Errorf("the daemon was asked %q", r.requests)
+	}
+}
+
+func TestAddAgent_Refused(t *testing.T) {
+	w := newChangeWorld(t, "m3", everybody)
+	answer := ""
+	w.enrolment(func(string) string { return answer })
+	for said, want := range map[string]string{
+		`{"error":9008,"message":"Duplicate name"}`:   "Error 1705 - There is an agent with the same name: h",
+		`{"error":9007,"message":"Duplicate IP"}`:     "Error 1706 - There is an agent with the same address, or the address is malformed: any",
+		`{"error":9012,"message":"Duplicate ID"}`:     "Error 1708 - There is an agent with the same ID: 001",
+		`{"error":9009,"message":"Issue generating"}`: "Error 1725 - Error registering a new agent: Issue generating",
+		`{"error":9015,"message":"on a worker node"}`: "Error 1725 - Error registering a new agent: on a worker node",
+		`nonsense`:               "Error 1014",
+		`{}`:                     "Error 1014",
+		`{"error":0,"data":"x"}`: "Error 1014",
+	} {
+		answer = said
+		if got := fmt.Sprint(w.ask(asked{function: add, args: `{"name": "h", "agent_id": "001"}`}).Err); !strings.HasPrefix(got, want) {
+			t.Errorf("%s: got %s, want %s", said, got, want)
+		}
+	}
+}
+
+func TestDeleteAgents(t *testing.T) {
+	w := newChangeWorld(t, "m3", everybody)
+	r := w.enrolment(func(request string) string {
+		if strings.Contains(request, `"009"`) {
+			return `{"error":9011,"message":"Agent ID not found"}`
+		}
+		if strings.Contains(request, `"010"`) {
+			return `{"error":9001,"message":"Internal error"}`
+		}
+		return `{"error":0,"data":"Agent deleted successfully."}`
+	})
+	w.expect(asked{function: deleting, args: `{"agent_list": ["001", "007", "009", "010", "099", "000", "002"], "purge": true, "filters": {"status": ["active"]}}`},
+		`"001" "002" | 1701 [099 009] | 1703 [000] | 1731 [007] | 1757 [010] `)
+	slices.Sort(r.requests)
+	if diff := cmp.Diff(`{"function":"remove","arguments":{"id":"001","purge":true}}`, r.requests[0]); diff != "" {
+		t.Error(diff)
+	}
+	r.requests = nil
+	// Two conditions at once, for all agents: what they leave out is not told.
+	w.expect(asked{function: deleting, args: `{"agent_list": "*", "filters": {"status": "all", "older_than": "0s"}, "q": "id<9;group=web"}`}, `"001" "003" "006" "008" `)
+	w.expect(asked{function: deleting, args: `{"agent_list": ["001"], "filters": {"older_than": "1x"}}`}, "Error 1411 - Invalid time frame: 1x")
+	if len(r.requests) != 4 {
+		t.Errorf("asked %q", r.requests)
+	}
+	o := w.ask(asked{function: deleting, args: `{"agent_list": ["001"], "q": "nope=1"}`})
+	if o.Err == nil {
+		t.Error("an unknown field was taken")
+	}
+}
+
+// A daemon that goes away is asked no more.
+func TestDeleteAgents_SilentDaemon(t *testing.T) {
+	w := newChangeWorld(t, "m3", everybody)
+	r := w.enrolment(func(string) string { return "" })
+	w.expect(asked{function: deleting, args: `{"agent_list": ["001", "002", "003"]}`}, `| 1014 [001 002 003] `)
+	if len(r.requests) != 1 {
+		t.Errorf("asked %q", r.requests)
+	}
+}

@@ -1,0 +1,149 @@
+package agentapi
+
+import (
+	"context"
+	"path/filepath"
+
+	"testudo/internal/agent"
+	"testudo/internal/dapi"
+	"testudo/internal/fault"
+	"testudo/internal/query"
+	"testudo/internal/result"
+	"testudo/internal/unixsock"
+)
+
+type deleteArgs struct {
+	Agents  list    `json:"agent_list"`
+	Purge   bool    `json:"purge"` // nothing of the agent is kept in client.keys
+	Filters filters `json:"filters"`
+	Q       string  `json:"q"`
+}
+
+// deleteAgents has the enrolment daemon remove agents that meet the conditions.
+// It removes the keys; the database follows them.
+func (x *Changes) deleteAgents(ctx context.Context, c *dapi.Call, a deleteArgs) (result.Result, error) {
+	if err := onMaster(c); err != nil {
+		return nil, err
+	}
+	r := &result.Affected{
+		AllMsg: "All selected agents were deleted", SomeMsg: "Some agents were not deleted", NoneMsg: "No agents were deleted",
+	}
+	s, err := x.scope(ctx, c, "agent:delete", agentID, a.Agents)
+	if err != nil {
+		return nil, err
+	}
+	if len(s.ids) == 0 {
+		s.finish(r)
+		return r, nil
+	}
+	if err := x.enrolmentThere(ctx); err != nil {
+		return nil, err
+	}
+	ids, err := x.enrolled(s.ids, r)
+	if err != nil {
+		return nil, err
+	}
+	if ids, err = x.matching(ctx, r, ids, a.Filters, a.Q); err != nil {
+		return nil, err
+	}
+	gone, err := x.deleteEach(ctx, r, ids, a.Purge)
+	if err != nil {
+		return nil, err
+	}
+	if err := affect(r, gone); err != nil {
+		return nil, err
+	}
+	s.finish(r, fault.UnknownAgent, fault.ManagerAgent, fault.AgentFiltered)
+	return r, nil
+}
+
+// enrolmentThere is error 1726 unless the enrolment daemon takes connections.
+func (x *Changes) enrolmentThere(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, x.cfg.Talk)
+	defer cancel()
+	client, err := unixsock.Dial(ctx, filepath.Join(x.cfg.Dir, enrolSocket), unixsock.LengthPrefix(), unixsock.Limits{})
+	if err != nil {
+		return fault.Wrap(fault.RegistrarAbsent, nil, err)
+	}
+	return client.Close()
+}
+
+// deleteEach asks for one agent after the other. When the daemon does not answer
+// once, it is not asked again.
+func (x *Changes) deleteEach(ctx context.Context, r *result.Affected, ids []agent.ID, purge bool) (gone []agent.ID, err error) {
+	type arguments struct {
+		ID    string `json:"id"`
+		Purge bool   `json:"purge"`
+	}
+	var silent error
+	for _, id := range ids {
+		said := false
+		failure := silent
+		if silent == nil {
+			var words string
+			request := enrolRequest{"remove", arguments{id.String(), purge}}
+			failure = x.enrolment(ctx, request, &words, func(code int, text string) error {
+				said = true
+				if code == enrolNoAgent {
+					return fault.New(fault.UnknownAgent, nil)
+				}
+				return fault.New(fault.RemoveFailed, text)
+			})
+		}
+		switch {
+		case failure == nil:
+			gone = append(gone, id)
+		case ctx.Err() != nil:
+			return nil, context.Cause(ctx)
+		default:
+			r.Fail(fault.From(failure), fault.TextID(id.String()))
+			if !said {
+				silent = failure
+			}
+		}
+	}
+	return gone, nil
+}
+
+// matching gives those of the agents that meet filters and a query; the others
+// fail with 1731.
+func (x *Changes) matching(ctx context.Context, r *result.Affected, ids []agent.ID, f filters, q string) ([]agent.ID, error) {
+	if len(ids) == 0 || len(f) == 0 && q == "" {
+		return ids, nil
+	}
+	a := x.cfg.Reader
+	if a.cfg.Database == nil {
+		return nil, errNoDatabase
+	}
+	table := a.agentTable()
+	request := query.Request{Q: q}
+	w, err := a.where(table, &permit{ids: ids}, f, &request, nil)
+	if err != nil {
+		return nil, err
+	}
+	fields, err := table.Selected([]string{"id"}, nil)
+	if err != nil {
+		return nil, err
+	}
+	statement, err := w.Rows(&request, fields)
+	if err != nil {
+		return nil, err
+	}
+	meet := make(map[agent.ID]bool, len(ids))
+	err = a.cfg.Database.Rows(ctx, statement.SQL, statement.Args, func(row Row) error {
+		meet[agent.ID(row.Int64(0))] = true
+		return nil
+	})
+	if err != nil {
+		return nil, refused(err)
+	}
+	kept := ids[:0:0]
+	for _, id := range ids {
+		if meet[id] {
+			kept = append(kept, id)
+		} else {
+			fail(r, fault.AgentFiltered, id.String())
+		}
+	}
+	return kept, nil
+}
