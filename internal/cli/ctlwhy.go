@@ -1,11 +1,13 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"testudo/internal/config"
@@ -36,10 +38,18 @@ func (c *ctlWhyCmd) Run(e *env) error {
 	}
 	reports, err := client.Why(e.ctx, name)
 	if fault.Has(err, fault.NotRunning) {
-		reports, err = atRest(e.ctx, dir, name)
+		reports, err = atRest(dir, name), nil
 	}
 	if err != nil {
 		return advised(err, dir)
+	}
+	for i := range reports {
+		if reports[i].State == why.Unknown && err == nil {
+			err = takenDown(e.ctx, dir, &reports[i])
+		}
+	}
+	if err != nil {
+		return err
 	}
 	if c.JSON {
 		err = writeJSON(e.out, map[string]any{"reports": orEmpty(reports)})
@@ -57,31 +67,41 @@ func (c *ctlWhyCmd) Run(e *env) error {
 	return nil
 }
 
-// atRest reports on a node when the one whose home this is does not run: what
-// that node had taken down of it.
-func atRest(ctx context.Context, dir, name string) ([]why.Report, error) {
-	nodes, err := filestate.Nodes(ctx, filepath.Join(dir, stateFile))
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, err
-	}
+// atRest reports on a node when the one whose home this is does not run.
+func atRest(dir, name string) []why.Report {
 	r := why.Report{Node: name, ToldBy: "nobody, only the files of " + dir, State: why.Unknown, Summary: fmt.Sprintf("No node runs in %s, so nobody can say how %s is.", dir, name)}
 	r.Findings = []why.Finding{{
 		Severity: why.Critical, Text: "The node of this home does not run.", Code: fault.NotRunning,
 		Remedy: "Start it; 'testudo doctor' says what could keep it from running, logs/cluster.log why it ended.",
 	}}
+	return []why.Report{r}
+}
+
+// takenDown adds what the node of the home has taken down of another, now or
+// before it was last started.
+func takenDown(ctx context.Context, dir string, r *why.Report) error {
+	nodes, err := filestate.Nodes(ctx, filepath.Join(dir, stateFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil // it has never run
+	}
+	if err != nil {
+		return err
+	}
 	for _, n := range nodes {
-		if n.Node != name {
-			r.Known = append(r.Known, n.Node)
+		if n.Node != r.Node {
+			if !slices.Contains(r.Known, n.Node) {
+				r.Known = append(r.Known, n.Node)
+			}
 			continue
 		}
-		f := why.Finding{Severity: why.Note, Text: fmt.Sprintf("When this node last ran, %s was there.", name), Since: present(n.ConnectedSince)}
-		if !n.Connected {
-			f.Text = fmt.Sprintf("When this node last ran, %s was not connected.", name)
+		f := why.Finding{
+			Severity: why.Note, Since: present(n.ConnectedSince),
+			Text: fmt.Sprintf("The files of this node say that %s was connected once, as a %s of version %s at %s.", n.Node, n.Role, n.Version, cmp.Or(n.Address, "this machine")),
 		}
 		if !n.LastSync.IsZero() {
 			f.Text += fmt.Sprintf(" It was last sent files at %s.", n.LastSync.UTC().Format(time.DateTime+" MST"))
 		}
 		r.Findings = append(r.Findings, f)
 	}
-	return []why.Report{r}, nil
+	return nil
 }

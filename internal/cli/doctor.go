@@ -65,12 +65,11 @@ func doctorText(r doctor.Report) string {
 			fmt.Fprintf(&b, "%21s%s\n", "to do: ", printable(f.Remedy))
 		}
 	}
-	switch {
-	case r.Worst == doctor.Fine:
+	if r.Worst == doctor.Fine {
 		fmt.Fprintf(&b, "%s is fine.\n", r.Home)
-	default:
-		fmt.Fprintf(&b, "%s: %s, %s.\n", r.Home, plural(count[doctor.Error], "error"), plural(count[doctor.Warning], "warning"))
+		return b.String()
 	}
+	fmt.Fprintf(&b, "%s: %s, %s.\n", r.Home, plural(count[doctor.Error], "error"), plural(count[doctor.Warning], "warning"))
 	return b.String()
 }
 
