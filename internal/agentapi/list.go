@@ -97,24 +97,51 @@ func (a *API) list(ctx context.Context, c *dapi.Call, args agentsArgs, l listing
 	if req.Distinct {
 		w.Filled(fields)
 	}
-	statement, err := w.Rows(&req, fields)
-	if err != nil || !p.all && len(p.ids) == 0 {
-		return r, err
-	}
-	if r.Items, err = a.writeRows(ctx, statement, newRowWriter(fields)); err != nil {
-		return nil, err
-	}
-	r.Total, err = a.total(ctx, w, &req, fields, len(r.Items))
+	r.Items, r.Total, err = a.piece(ctx, table, w, &req, fields, p.none())
 	return r, err
+}
+
+// piece reads the rows that a request wants, and counts them all. With none
+// there are no rows, but what is wrong with the request is still told.
+func (a *API) piece(ctx context.Context, t *query.Table, w *query.Where, req *query.Request, fields []*query.Field, none bool) (items []json.RawMessage, total int, err error) {
+	if req.Distinct || w.Plain(req) {
+		s, err := w.Rows(req, fields)
+		if err != nil || none {
+			return nil, 0, err
+		}
+		if items, err = a.writeRows(ctx, s, newRowWriter(fields)); err != nil {
+			return nil, 0, err
+		}
+		total, err = a.total(ctx, w, req, fields, len(items))
+		return items, total, err
+	}
+	// Keys alone are quickly sorted, and counted by the way.
+	s, err := w.Keys(req)
+	if err != nil || none {
+		return nil, 0, err
+	}
+	var keys []int64
+	err = a.cfg.Database.Rows(ctx, s.SQL, s.Args, func(r Row) error {
+		if total++; total > req.Offset && (req.Limit == 0 || len(keys) < req.Limit) {
+			keys = append(keys, r.Int64(0))
+		}
+		return nil
+	})
+	if err != nil || len(keys) == 0 {
+		return nil, total, refused(err)
+	}
+	if s, err = t.RowsOf(keys, fields); err != nil {
+		return nil, 0, err
+	}
+	items, err = a.writeRows(ctx, s, newRowWriter(fields))
+	return items, total, err
 }
 
 // where joins all conditions of a request.
 func (a *API) where(table *query.Table, p *permit, f filters, req *query.Request, also func(*query.Where) error) (*query.Where, error) {
 	w := table.Where()
-	if !p.all {
-		if err := w.In("id", p.numbers()); err != nil {
-			return nil, err
-		}
+	if err := p.narrow(w); err != nil {
+		return nil, err
 	}
 	names := make([]string, 0, len(f))
 	for name := range f {
@@ -158,23 +185,33 @@ func (a *API) filter(w *query.Where, name string, values texts) error {
 }
 
 // writeRows reads the rows of a statement as JSON objects.
-func (a *API) writeRows(ctx context.Context, s query.Statement, w *rowWriter) ([]json.RawMessage, error) {
-	var buf []byte
-	var ends []int
-	err := a.cfg.Database.Rows(ctx, s.SQL, s.Args, func(r Row) error {
-		buf = w.append(buf, r)
-		ends = append(ends, len(buf))
+func (a *API) writeRows(ctx context.Context, s query.Statement, w *rowWriter) (items []json.RawMessage, err error) {
+	var rows shelf
+	var row []byte
+	err = a.cfg.Database.Rows(ctx, s.SQL, s.Args, func(r Row) error {
+		row = w.append(row[:0], r)
+		items = append(items, rows.keep(row))
 		return nil
 	})
-	if err != nil {
-		return nil, refused(err)
+	return items, refused(err)
+}
+
+// shelf keeps many small texts in a few large pieces.
+type shelf struct{ free []byte }
+
+const (
+	leastPiece = 4 << 10
+	mostPiece  = 256 << 10
+)
+
+// keep copies a text.
+func (s *shelf) keep(text []byte) []byte {
+	if len(text) > cap(s.free)-len(s.free) {
+		s.free = make([]byte, 0, max(min(2*cap(s.free), mostPiece), leastPiece, len(text)))
 	}
-	items := make([]json.RawMessage, len(ends))
-	start := 0
-	for i, end := range ends {
-		items[i], start = buf[start:end:end], end
-	}
-	return items, nil
+	start := len(s.free)
+	s.free = append(s.free, text...)
+	return s.free[start:len(s.free):len(s.free)]
 }
 
 // total counts the rows that the request would have without its limit; got is

@@ -7,6 +7,7 @@ import (
 	"testudo/internal/agent"
 	"testudo/internal/dapi"
 	"testudo/internal/fault"
+	"testudo/internal/query"
 	"testudo/internal/rbac"
 	"testudo/internal/result"
 )
@@ -19,6 +20,7 @@ var errNoDatabase = fault.New(fault.Unspecified, "this node has no agent databas
 type permit struct {
 	all    bool       // all there are; ids is then empty
 	ids    []agent.ID // else these, which exist
+	but    []agent.ID // if agents were not named: all others; meant only where it is the shorter list
 	absent []string   // were named and do not exist
 	denied []string   // were named and are refused
 }
@@ -32,9 +34,15 @@ func (a *API) permitted(ctx context.Context, c *dapi.Call, action string, named 
 	if named == nil && c.Permissions.AllowsAll(action, agentID) {
 		return permit{all: true}, nil
 	}
+	var all []agent.ID
 	verdict, err := c.Permissions.Filter(rbac.Ask{
 		Action: action, Type: agentID, Named: named,
-		All:     func() ([]string, error) { return a.everyAgent(ctx) },
+		All: func() (ids []string, err error) {
+			err = a.cfg.Database.EachNode(ctx, nil, func(id agent.ID, _ string) {
+				all, ids = append(all, id), append(ids, id.String())
+			})
+			return ids, err
+		},
 		Members: func(group string) ([]string, error) { return a.members(ctx, group) },
 	})
 	if err != nil {
@@ -44,7 +52,32 @@ func (a *API) permitted(ctx context.Context, c *dapi.Call, action string, named 
 		return permit{}, rbac.Denied(agentID, verdict.Denied...)
 	}
 	p := permit{denied: verdict.Denied}
-	return p, a.sort(ctx, &p, verdict.Allowed)
+	if named != nil {
+		return p, a.sort(ctx, &p, verdict.Allowed)
+	}
+	// Allowed is in the order of all.
+	for _, id := range all {
+		if len(p.ids) < len(verdict.Allowed) && verdict.Allowed[len(p.ids)] == id.String() {
+			p.ids = append(p.ids, id)
+		} else {
+			p.but = append(p.but, id)
+		}
+	}
+	return p, nil
+}
+
+// none tells whether there is no agent that the action may be done to.
+func (p *permit) none() bool { return !p.all && len(p.ids) == 0 }
+
+// narrow adds to a condition that an agent is permitted.
+func (p *permit) narrow(w *query.Where) error {
+	switch {
+	case p.all:
+		return nil
+	case p.but != nil && len(p.but) < len(p.ids):
+		return w.NotIn("id", numbers(p.but))
+	}
+	return w.In("id", numbers(p.ids))
 }
 
 // sort parts the allowed ids into those that exist and the others.
@@ -73,11 +106,6 @@ func (a *API) sort(ctx context.Context, p *permit, allowed []string) error {
 	return nil
 }
 
-func (a *API) everyAgent(ctx context.Context) (ids []string, err error) {
-	err = a.cfg.Database.EachNode(ctx, nil, func(id agent.ID, _ string) { ids = append(ids, id.String()) })
-	return ids, err
-}
-
 // members lists the agents of a group, of any group for "*".
 func (a *API) members(ctx context.Context, group string) (ids []string, err error) {
 	statement, args := "SELECT DISTINCT id_agent FROM belongs", []any(nil)
@@ -102,10 +130,10 @@ func (p *permit) fail(r *result.Affected) {
 	}
 }
 
-// numbers are the ids as the database has them.
-func (p *permit) numbers() []int64 {
-	list := make([]int64, len(p.ids))
-	for i, id := range p.ids {
+// numbers are ids as the database has them.
+func numbers(ids []agent.ID) []int64 {
+	list := make([]int64, len(ids))
+	for i, id := range ids {
 		list[i] = int64(id)
 	}
 	return list

@@ -52,25 +52,23 @@ func (w *rowWriter) append(dst []byte, r Row) []byte {
 	nested, first := false, true
 	for i := range w.members {
 		m := &w.members[i]
-		null := r.Null(i)
-		if null && !w.missing || !null && !m.shows(r, i) {
-			continue
-		}
 		if nested && !m.nested {
 			dst, nested, first = append(dst, '}'), false, false
 		}
+		before := len(dst)
 		if !first {
 			dst = append(dst, ',')
 		}
 		if m.nested && !nested {
-			dst, nested = append(dst, `"os":{`...), true
+			dst = append(dst, `"os":{`...)
 		}
-		first = false
-		if dst = append(dst, m.label...); null {
-			dst = append(dst, `"unknown"`...)
+		dst = append(dst, m.label...)
+		value := len(dst)
+		if dst = w.value(dst, m, r, i); len(dst) == value {
+			dst = dst[:before]
 			continue
 		}
-		dst = w.value(dst, m, r, i)
+		nested, first = m.nested, false
 	}
 	if nested {
 		dst = append(dst, '}')
@@ -78,34 +76,45 @@ func (w *rowWriter) append(dst []byte, r Row) []byte {
 	return append(dst, '}')
 }
 
-// shows tells whether a value that is there means anything.
-func (m *rowMember) shows(r Row, column int) bool {
-	if m.Kind != query.Moment {
-		return true
-	}
-	at := r.Int64(column)
-	return at >= 0 && at <= lastMoment && (at != 0 || m.Name != "disconnection_time")
-}
-
+// value appends the value of a column, nothing for one that has none.
 func (w *rowWriter) value(dst []byte, m *rowMember, r Row, column int) []byte {
+	if m.Kind == query.Text {
+		start := len(dst) + 1
+		dst = r.AppendText(append(dst, '"'), column)
+		switch {
+		case len(dst) == start && r.Null(column): // to ask each text first would take longer
+			return w.none(dst[:start-1])
+		case plain(dst[start:]):
+			return append(dst, '"')
+		}
+		w.scratch = append(w.scratch[:0], dst[start:]...)
+		return appendText(dst[:start-1], w.scratch)
+	}
+	if r.Null(column) {
+		return w.none(dst)
+	}
 	switch {
 	case m.Name == "id":
 		return append(append(append(dst, '"'), agent.ID(r.Int64(column)).String()...), '"')
 	case m.Kind == query.Number:
 		return strconv.AppendInt(dst, r.Int64(column), 10)
-	case m.Kind == query.Moment:
-		return appendMoment(dst, r.Int64(column))
 	case m.Kind == query.Names:
 		w.scratch = r.AppendText(w.scratch[:0], column)
 		return appendNames(dst, w.scratch)
 	}
-	start := len(dst) + 1
-	dst = r.AppendText(append(dst, '"'), column)
-	if plain(dst[start:]) {
-		return append(dst, '"')
+	at := r.Int64(column)
+	if at < 0 || at > lastMoment || at == 0 && m.Name == "disconnection_time" {
+		return dst
 	}
-	w.scratch = append(w.scratch[:0], dst[start:]...)
-	return appendText(dst[:start-1], w.scratch)
+	return appendMoment(dst, at)
+}
+
+// none is what stands for no value.
+func (w *rowWriter) none(dst []byte) []byte {
+	if w.missing {
+		return append(dst, `"unknown"`...)
+	}
+	return dst
 }
 
 // plain tells whether a text stands in JSON as it is.

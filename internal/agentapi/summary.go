@@ -62,17 +62,17 @@ func (a *API) states(ctx context.Context, p *permit) (*states, error) {
 	if err != nil {
 		return nil, err
 	}
+	list := agent.Statuses()
+	statement := "SELECT total(group_config_status = 'synced'), count(*)"
+	for _, status := range list {
+		statement += ", total(connection_status = '" + string(status) + "')"
+	}
 	s := &states{connection: map[agent.Status]int{}}
-	statement := "SELECT connection_status, group_config_status = 'synced', count(*) FROM agent" + w.String() + " GROUP BY 1, 2"
-	var status []byte
-	err = a.cfg.Database.Rows(ctx, statement, w.Args(), func(r Row) error {
-		status = r.AppendText(status[:0], 0)
-		n := int(r.Int64(2))
-		s.connection[agent.Status(status)] += n
-		if r.Int64(1) != 0 {
-			s.synced += n
-		} else {
-			s.behind += n
+	err = a.cfg.Database.Rows(ctx, statement+" FROM agent"+w.String(), w.Args(), func(r Row) error {
+		s.synced = int(r.Int64(0))
+		s.behind = int(r.Int64(1)) - s.synced
+		for i, status := range list {
+			s.connection[status] = int(r.Int64(2 + i))
 		}
 		return nil
 	})
@@ -82,10 +82,7 @@ func (a *API) states(ctx context.Context, p *permit) (*states, error) {
 // agentsOf is the condition that an agent is permitted, and not the manager.
 func (a *API) agentsOf(p *permit) (*query.Where, error) {
 	w := a.agentTable().Where().And(notManager)
-	if p.all {
-		return w, nil
-	}
-	return w, w.In("id", p.numbers())
+	return w, p.narrow(w)
 }
 
 func (a *API) summaryOS(ctx context.Context, c *dapi.Call, args namedArgs) (result.Result, error) {
@@ -152,7 +149,7 @@ func (a *API) grouped(ctx context.Context, p *permit, req *query.Request, names 
 		return nil, 0, err
 	}
 	s, err := w.Groups(req, fields)
-	if err != nil || !p.all && len(p.ids) == 0 {
+	if err != nil || p.none() {
 		return nil, 0, err
 	}
 	if items, err = a.writeRows(ctx, s, newRowWriter(append(fields, &countField)).unknown()); err != nil {

@@ -79,13 +79,20 @@ func (w *Where) And(condition string, args ...any) *Where {
 // Empty tells whether all rows meet it.
 func (w *Where) Empty() bool { return len(w.terms) == 0 }
 
-// In adds that a column holds one of the numbers.
-func (w *Where) In(column string, numbers []int64) error {
+// In adds that a column holds one of the numbers, NotIn that it holds none.
+func (w *Where) In(column string, numbers []int64) error { return w.among(column+" IN ", numbers) }
+
+// NotIn is the contrary of In.
+func (w *Where) NotIn(column string, numbers []int64) error {
+	return w.among(column+" NOT IN ", numbers)
+}
+
+func (w *Where) among(test string, numbers []int64) error {
 	list, err := json.Marshal(append([]int64{}, numbers...))
 	if err != nil {
 		return err
 	}
-	w.And(column+" IN (SELECT value FROM json_each(?))", string(list))
+	w.And(test+"(SELECT value FROM json_each(?))", string(list))
 	return nil
 }
 

@@ -2,6 +2,7 @@ package query
 
 import (
 	"cmp"
+	"encoding/json"
 	"slices"
 	"strconv"
 	"strings"
@@ -60,6 +61,39 @@ func (w *Where) Count(distinct []*Field) Statement {
 	return Statement{"SELECT count(*) FROM (SELECT DISTINCT " + columns(distinct) + " FROM " + w.t.From + w.String() + ")", w.args}
 }
 
+// Plain tells whether all rows are wanted, in the order of the key.
+func (w *Where) Plain(r *Request) bool {
+	return w.Empty() && !r.Distinct && (r.Sort == nil || len(r.Sort.Fields) == 0)
+}
+
+// Keys selects the keys of all rows that meet the condition, in the order that
+// the request wants. Errors: fault.BadSortField.
+func (w *Where) Keys(r *Request) (Statement, error) {
+	order, err := w.t.order(r.Sort)
+	if err != nil {
+		return Statement{}, err
+	}
+	return Statement{
+		"SELECT " + w.t.Field(w.t.Key).Column + " FROM " + w.t.From + w.String() +
+			" ORDER BY " + strings.Join(expressions(order, r.Sort.descending()), ", "),
+		w.args,
+	}, nil
+}
+
+// RowsOf selects the fields of the rows with the keys, in their order.
+func (t *Table) RowsOf(keys []int64, fields []*Field) (Statement, error) {
+	list, err := json.Marshal(append([]int64{}, keys...))
+	if err != nil {
+		return Statement{}, err
+	}
+	// SQLite goes through the sides of a CROSS JOIN from left to right.
+	return Statement{
+		"SELECT " + columns(fields) + " FROM (SELECT value AS wanted FROM json_each(?)) CROSS JOIN " + t.From +
+			" ON " + t.From + "." + t.Field(t.Key).Column + " = wanted",
+		[]any{string(list)},
+	}, nil
+}
+
 // Rows selects the fields of the rows that meet the condition, in the order and
 // the piece that the request wants. Errors: fault.BadSortField.
 func (w *Where) Rows(r *Request, fields []*Field) (Statement, error) {
@@ -67,7 +101,7 @@ func (w *Where) Rows(r *Request, fields []*Field) (Statement, error) {
 	if err != nil {
 		return Statement{}, err
 	}
-	s := Statement{"SELECT ", slices.Clone(w.args)}
+	s := Statement{"SELECT ", w.args}
 	if r.Distinct {
 		s.SQL += "DISTINCT "
 		order = onlyOf(order, fields)
@@ -76,12 +110,7 @@ func (w *Where) Rows(r *Request, fields []*Field) (Statement, error) {
 	if order != nil {
 		s.SQL += " ORDER BY " + strings.Join(expressions(order, r.Sort.descending()), ", ")
 	}
-	limit := int64(-1)
-	if r.Limit > 0 {
-		limit = int64(r.Limit)
-	}
-	s.SQL += " LIMIT ? OFFSET ?"
-	s.Args = append(s.Args, limit, int64(r.Offset))
+	s.SQL += r.piece()
 	return s, nil
 }
 
@@ -101,16 +130,22 @@ func (w *Where) Groups(r *Request, fields []*Field) (Statement, error) {
 		first.Column = "min(" + first.Column + ")"
 		order[i] = &first
 	}
-	limit := int64(-1)
-	if r.Limit > 0 {
-		limit = int64(r.Limit)
-	}
 	by := columns(fields)
 	return Statement{
 		"SELECT " + by + ", count(*) FROM " + w.t.From + w.String() + " GROUP BY " + by +
-			" ORDER BY " + strings.Join(expressions(order, r.Sort.descending()), ", ") + " LIMIT ? OFFSET ?",
-		append(slices.Clone(w.args), limit, int64(r.Offset)),
+			" ORDER BY " + strings.Join(expressions(order, r.Sort.descending()), ", ") + r.piece(),
+		w.args,
 	}, nil
+}
+
+// piece is the end of a statement. Its numbers are written out, not bound: for a
+// bound limit SQLite prepares the statement a second time.
+func (r *Request) piece() string {
+	limit := -1
+	if r.Limit > 0 {
+		limit = r.Limit
+	}
+	return " LIMIT " + strconv.Itoa(limit) + " OFFSET " + strconv.Itoa(r.Offset)
 }
 
 // order gives the fields to order by; rows that are equal in all of them go by

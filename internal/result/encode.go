@@ -16,9 +16,13 @@ const (
 func (o Outcome) JSON() []byte {
 	switch r := o.Result.(type) {
 	case *Plain:
-		return envelope(classPlain, r.append)
+		return envelope(classPlain, len(r.Body), r.append)
 	case *Affected:
-		return envelope(classAffected, r.append)
+		size := 0
+		for _, item := range r.Items {
+			size += len(item) + len(", ")
+		}
+		return envelope(classAffected, size, r.append)
 	}
 	if o.Err == nil {
 		return undecodable("neither a result nor an error").JSON()
@@ -26,8 +30,10 @@ func (o Outcome) JSON() []byte {
 	return o.Err.JSON()
 }
 
-func envelope(class string, object func([]byte) []byte) []byte {
-	dst := append([]byte(nil), `{"__wazuh_result__": {"__class__": "`...)
+// envelope writes a result; size is that of its larger part.
+func envelope(class string, size int, object func([]byte) []byte) []byte {
+	const others = 1 << 10 // bytes, for most results
+	dst := append(make([]byte, 0, size+others), `{"__wazuh_result__": {"__class__": "`...)
 	dst = append(dst, class...)
 	dst = append(dst, `", "__object__": `...)
 	dst = object(dst)

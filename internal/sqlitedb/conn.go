@@ -30,6 +30,12 @@ func Select(c *Conn, query string, each func(*Stmt) error, args ...any) error {
 	return sqlitex.Execute(c, query, &sqlitex.ExecOptions{Args: args, ResultFunc: each})
 }
 
+// SelectOnce is Select for a statement that is not worth keeping prepared, such
+// as one that a user has shaped.
+func SelectOnce(c *Conn, query string, each func(*Stmt) error, args ...any) error {
+	return sqlitex.ExecuteTransient(c, query, &sqlitex.ExecOptions{Args: args, ResultFunc: each})
+}
+
 // Blob returns a copy of the bytes in column col of the current row; nil when
 // the column is NULL or empty.
 func Blob(s *Stmt, col int) []byte {
