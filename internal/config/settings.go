@@ -18,6 +18,7 @@ type Settings struct {
 	Local     LocalSettings
 	SendSync  SendSyncSettings
 	Requests  RequestSettings
+	Executor  ExecutorSettings
 	Integrity IntegritySettings
 	Limits    Limits
 }
@@ -71,6 +72,16 @@ type RequestSettings struct {
 	Open        int      // of one asker: that wait, run or are being answered
 	Owed        int      // that one other node has not answered yet
 	AnswerBytes ByteSize // of all answers held at once
+}
+
+// ExecutorSettings is the section executor: functions of the distributed API that
+// another program runs (docs/executor.md).
+type ExecutorSettings struct {
+	Program     string        // absolute path; empty: none
+	Processes   int           // of it at once
+	IdleTime    time.Duration // after which an unused one is ended
+	AnswerBytes ByteSize      // of one answer
+	MemoryBytes ByteSize      // of data of one process
 }
 
 // MetricsSettings is the section metrics.
@@ -131,6 +142,7 @@ func defaultSettings() Settings {
 		},
 		SendSync: SendSyncSettings{Parallel: 4, Waiting: 64, AnswerTime: time.Minute},
 		Requests: RequestSettings{Open: 2048, Owed: 1024, AnswerBytes: 100 << 20},
+		Executor: ExecutorSettings{Processes: 2, IdleTime: 5 * time.Minute, AnswerBytes: 64 << 20, MemoryBytes: 1 << 30},
 		Integrity: IntegritySettings{
 			HoldShrink: true, ShrinkRatio: 0.5, Watch: true, CacheBytes: 1 << 30,
 		},

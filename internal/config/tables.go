@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"path/filepath"
 	"regexp"
 	"strconv"
 )
@@ -103,6 +104,16 @@ func settingFields() []field {
 			doc: "Requests that another node may have to answer."},
 		{path: "requests.answer_bytes", min: mebi, max: 64 * gibi, at: func(c *Config) any { return &c.Testudo.Requests.AnswerBytes },
 			doc: "Size of all answers that the node holds at once, and of a single one. Half of it for\none asker."},
+		{path: "executor.program", check: checkProgram, at: func(c *Config) any { return &c.Testudo.Executor.Program },
+			doc: "Program that runs functions of the distributed API that this node does not have, for\nnodes that stand in an existing installation: its absolute path. \"\" is none."},
+		{path: "executor.processes", min: 1, max: 256, at: func(c *Config) any { return &c.Testudo.Executor.Processes },
+			doc: "Processes of that program at once. Each answers one request at a time."},
+		{path: "executor.idle_time", min: 1, max: day, at: func(c *Config) any { return &c.Testudo.Executor.IdleTime },
+			doc: "A process that nobody has needed for so long is ended."},
+		{path: "executor.answer_bytes", min: 64 << 10, max: 4*gibi - 1, at: func(c *Config) any { return &c.Testudo.Executor.AnswerBytes },
+			doc: "Size of one of its answers."},
+		{path: "executor.memory_bytes", min: 16 * mebi, max: tebi, at: func(c *Config) any { return &c.Testudo.Executor.MemoryBytes },
+			doc: "Memory that one process may allocate, where the system can bound it."},
 		{path: "integrity.hold_shrink", at: func(c *Config) any { return &c.Testudo.Integrity.HoldShrink },
 			doc: "On the master: when many synchronised files vanish at once, or client.keys becomes\nempty, keep the workers as they are until somebody says that this is meant."},
 		{path: "integrity.shrink_ratio", min: 0.01, max: 1, at: func(c *Config) any { return &c.Testudo.Integrity.ShrinkRatio },
@@ -163,6 +174,14 @@ const agentDBService = "services.agentdb"
 func checkService(text string) error {
 	if text != Embedded && text != External {
 		return fmt.Errorf("%.64q is neither %q nor %q", text, Embedded, External)
+	}
+	return nil
+}
+
+// checkProgram wants an absolute path, or nothing.
+func checkProgram(text string) error {
+	if text != "" && !filepath.IsAbs(text) {
+		return fmt.Errorf("%.64q is no absolute path of a program", text)
 	}
 	return nil
 }

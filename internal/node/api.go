@@ -99,7 +99,7 @@ func (n *Node) requestsConfig() dapi.Config {
 	set := n.cfg.Testudo.Requests
 	return dapi.Config{
 		Node: n.cfg.Cluster.NodeName, Single: !n.cfg.DistributedAPI,
-		Timeout: n.cfg.Intervals.Communication.TimeoutDAPIRequest, RequestBytes: int(n.cfg.Testudo.Local.MessageBytes),
+		Fallback: n.executor(), Timeout: n.cfg.Intervals.Communication.TimeoutDAPIRequest, RequestBytes: int(n.cfg.Testudo.Local.MessageBytes),
 		Queue: dapi.QueueConfig{Running: set.Running, Open: set.Open}, Owed: set.Owed, AnswerBytes: int64(set.AnswerBytes),
 		Log: n.log, Metrics: n.metrics,
 	}
