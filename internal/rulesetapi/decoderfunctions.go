@@ -46,7 +46,7 @@ func (a *API) getDecoders(_ context.Context, c *dapi.Call, args decodersArgs) (r
 	if err != nil {
 		return nil, err
 	}
-	decoders, broken := a.decoders.load(a.cfg.Home, files)
+	decoders, broken := a.decoders.load(a.disk, files)
 	allowed, err := readable(c, decoderKind, r, files, nil)
 	if err != nil {
 		return nil, err
@@ -69,7 +69,7 @@ func (a *API) getDecoders(_ context.Context, c *dapi.Call, args decodersArgs) (r
 			}
 			found[one.name] = true
 		}
-		if args.wants(one.file) && !(args.Parents && one.child) {
+		if args.wants(one.file) && (!args.Parents || !one.child) {
 			items = append(items, one.json)
 		}
 	}

@@ -61,14 +61,6 @@ func (d *details) addNamed(name, text string, attrs []ossecxml.Attr) {
 
 func (d *details) has(name string) bool { return d.values[name] != nil }
 
-// text is the first text of a name.
-func (d *details) text(name string) string {
-	if v := d.values[name]; v != nil && len(v.texts) > 0 {
-		return v.texts[0]
-	}
-	return ""
-}
-
 // append writes the details as a JSON object.
 func (d *details) append(dst []byte) []byte {
 	dst = append(dst, '{')

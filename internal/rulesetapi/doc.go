@@ -12,6 +12,7 @@ package rulesetapi
 import (
 	"os"
 	"sync"
+	"time"
 
 	"testudo/internal/dapi"
 )
@@ -36,6 +37,7 @@ type Config struct {
 // API is the functions about rules, decoders and lists.
 type API struct {
 	cfg      Config
+	disk     disk // the home
 	conf     confFile
 	rules    *shelf[rule]
 	decoders *shelf[decoder]
@@ -55,7 +57,7 @@ func New(cfg Config) *API {
 	if cfg.Files <= 0 {
 		cfg.Files = 10_000
 	}
-	a := &API{cfg: cfg}
+	a := &API{cfg: cfg, disk: disk{cfg.Home, time.Now}}
 	limits := libraryLimits{kept: cfg.KeptBytes, file: cfg.FileBytes}
 	a.rules = newShelf(limits, parseRules, orderRules)
 	a.decoders = newShelf(limits, parseDecoders, orderDecoders)

@@ -27,8 +27,8 @@ type confFile struct {
 
 // ruleset gives the elements of all sections <ruleset>. Without any it is
 // error 1106.
-func (c *confFile) ruleset(home *os.Root) (elements []*ossecxml.Element, err error) {
-	roots, err := c.read(home)
+func (c *confFile) ruleset(d disk) (elements []*ossecxml.Element, err error) {
+	roots, err := c.read(d)
 	if err != nil {
 		return nil, fault.Wrap(fault.UnknownComponent, config.ConfPath+": "+reason(err), err)
 	}
@@ -46,17 +46,17 @@ func (c *confFile) ruleset(home *os.Root) (elements []*ossecxml.Element, err err
 	return elements, nil
 }
 
-func (c *confFile) read(home *os.Root) ([]*ossecxml.Element, error) {
+func (c *confFile) read(d disk) ([]*ossecxml.Element, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	now, err := stampOf(home, config.ConfPath)
+	now, err := d.stampOf(config.ConfPath)
 	if err != nil {
 		return nil, err
 	}
 	if c.stamp.same(now) {
 		return c.roots, nil
 	}
-	text, now, err := readFile(home, config.ConfPath, ossecxml.DefaultBytes)
+	text, now, err := d.readFile(config.ConfPath, ossecxml.DefaultBytes)
 	if err != nil {
 		return nil, err
 	}
@@ -138,7 +138,7 @@ const (
 // files lists the files of rules or decoders by name, and by folder where names
 // are the same.
 func (a *API) files(k *kind) ([]file, error) {
-	section, err := a.conf.ruleset(a.cfg.Home)
+	section, err := a.conf.ruleset(a.disk)
 	if err != nil {
 		return nil, err
 	}
@@ -166,7 +166,7 @@ func (a *API) files(k *kind) ([]file, error) {
 		}
 	}
 	for _, name := range p.included {
-		if _, err := stampOf(a.cfg.Home, name); err == nil {
+		if _, err := a.disk.stampOf(name); err == nil {
 			add(name)
 		}
 	}

@@ -167,22 +167,7 @@ func codeOf(err error) fault.Code {
 	return fault.From(err).Code
 }
 
-// settle waits until the files below dir are no longer as good as just written.
-func settle(tb testing.TB, dir string) {
-	tb.Helper()
-	root, err := os.OpenRoot(dir)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	defer root.Close()
-	for {
-		s, err := stampOf(root, "etc/ossec.conf")
-		if err != nil {
-			tb.Fatal(err)
-		}
-		if !s.fresh {
-			return
-		}
-		<-time.After(freshTime / 10)
-	}
+// later makes all files older than just written.
+func (w *world) later() {
+	w.api.disk.now = func() time.Time { return time.Now().Add(time.Hour) }
 }

@@ -41,7 +41,7 @@ func newShelf[T any](l libraryLimits, parse func(file, []byte) ([]T, error), ord
 
 // load gives the items of all files, and the files that could not be read. The
 // items are shared: nobody may change them.
-func (s *shelf[T]) load(home *os.Root, files []file) (items []T, broken []*book[T]) {
+func (s *shelf[T]) load(home disk, files []file) (items []T, broken []*book[T]) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	d := folders{home: home, open: map[string]*os.Root{}}
@@ -71,7 +71,7 @@ func (s *shelf[T]) open(d *folders, f file, room int64) *book[T] {
 	if old := s.books[f.path()]; old != nil && old.file == f && old.stamp.same(now) && now.size <= room {
 		return old
 	}
-	text, now, err := readFile(d.home, f.path(), min(s.limits.file, max(room, 0)))
+	text, now, err := d.home.readFile(f.path(), min(s.limits.file, max(room, 0)))
 	if err != nil {
 		return &book[T]{file: f, err: err}
 	}
@@ -103,7 +103,7 @@ func (s *shelf[T]) decoded() func(json.RawMessage) (any, error) {
 // folders keeps the folders open that files are looked at in, which spares the
 // way to them for each file.
 type folders struct {
-	home *os.Root
+	home disk
 	open map[string]*os.Root // nil: none could be opened
 }
 
@@ -120,13 +120,13 @@ func (d *folders) close() {
 func (d *folders) stampOf(f file) (stamp, error) {
 	root, ok := d.open[f.dir]
 	if !ok {
-		root, _ = d.home.OpenRoot(f.dir)
+		root, _ = d.home.root.OpenRoot(f.dir)
 		d.open[f.dir] = root
 	}
 	if root != nil {
-		if s, err := stampOf(root, f.name); err == nil {
+		if s, err := (disk{root, d.home.now}).stampOf(f.name); err == nil {
 			return s, nil
 		}
 	}
-	return stampOf(d.home, f.path())
+	return d.home.stampOf(f.path())
 }

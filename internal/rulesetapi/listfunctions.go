@@ -59,7 +59,7 @@ func (a *API) getLists(_ context.Context, c *dapi.Call, args listsArgs) (result.
 	if err != nil {
 		return nil, err
 	}
-	lists, broken := a.lists.load(a.cfg.Home, all)
+	lists, broken := a.lists.load(a.disk, all)
 	may := setOf(chosen)
 	tellBroken(r, listKind, broken, func(f file) bool { return may[f] })
 	items := make([]json.RawMessage, 0, len(chosen))
@@ -104,7 +104,7 @@ func (a *API) getListFile(_ context.Context, c *dapi.Call, args listFileArgs) (r
 		r.Fail(problem, fault.TextID(name))
 		return r, nil
 	}
-	text, _, err := readFile(a.cfg.Home, f.path(), a.cfg.FileBytes)
+	text, _, err := a.disk.readFile(f.path(), a.cfg.FileBytes)
 	switch {
 	case err != nil:
 		r.Fail(listKind.fault(f, err), fault.TextID(name))
@@ -112,7 +112,8 @@ func (a *API) getListFile(_ context.Context, c *dapi.Call, args listFileArgs) (r
 	case args.Raw:
 		return rawText(text)
 	}
-	return r, r.Add(json.RawMessage(objectOf(parseList(text))))
+	r.Items, r.Total = []json.RawMessage{objectOf(parseList(text))}, 1
+	return r, nil
 }
 
 type listUploadArgs struct {

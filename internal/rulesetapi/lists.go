@@ -62,7 +62,7 @@ func trimLine(line []byte) string { return strings.TrimRight(string(line), "\r\n
 // parseEntry reads KEY:VALUE. Either may stand in double quotes, and then hold
 // a colon; quoted says that of the value.
 func parseEntry(line string) (e entry, quoted bool, err error) {
-	rest := line
+	var rest string
 	if inner, ok := strings.CutPrefix(line, `"`); ok {
 		if e.key, rest, ok = strings.Cut(inner, `"`); !ok {
 			return e, false, errors.New("a quote is never closed")

@@ -55,7 +55,7 @@ func (a *API) place(k *kind, dir string) (within string, err error) {
 	if dir == k.own && k == listKind {
 		return ".", nil
 	}
-	section, err := a.conf.ruleset(a.cfg.Home)
+	section, err := a.conf.ruleset(a.disk)
 	if err != nil {
 		return "", err
 	}

@@ -191,7 +191,7 @@ func (a *API) wholeFile(c *dapi.Call, k *kind, r *result.Affected, args wholeArg
 		r.Fail(fault.New(k.absent, name), fault.TextID(name))
 		return r, nil
 	}
-	text, _, err := readFile(a.cfg.Home, files[at].path(), a.cfg.FileBytes)
+	text, _, err := a.disk.readFile(files[at].path(), a.cfg.FileBytes)
 	if err != nil {
 		r.Fail(k.fault(files[at], err), fault.TextID(name))
 		return r, nil
@@ -204,7 +204,8 @@ func (a *API) wholeFile(c *dapi.Call, k *kind, r *result.Affected, args wholeArg
 		r.Fail(k.fault(files[at], err), fault.TextID(name))
 		return r, nil
 	}
-	return r, r.Add(json.RawMessage(document(roots)))
+	r.Items, r.Total = []json.RawMessage{document(roots)}, 1
+	return r, nil
 }
 
 // rawText is the answer that holds a file as it is.

@@ -208,7 +208,7 @@ func TestRealRuleset_Kept(t *testing.T) {
 
 func BenchmarkGetRules(b *testing.B) {
 	w := realWorld(b)
-	settle(b, w.dir)
+	w.later()
 	for name, args := range map[string]string{
 		"plain": `{}`, "sorted": `{"sort_by": ["id"], "sort_ascending": true}`, "level": `{"sort_by": ["level"], "limit": 10}`,
 		"search": `{"search_text": "web", "limit": 10}`, "q": `{"q": "id=200"}`, "select": `{"select": ["id", "level"]}`,

@@ -115,7 +115,7 @@ func (a *API) permittedRules(c *dapi.Call, r *result.Affected, chosen func(file)
 	if err != nil {
 		return nil, err
 	}
-	all, broken := a.rules.load(a.cfg.Home, files)
+	all, broken := a.rules.load(a.disk, files)
 	allowed, err := readable(c, ruleKind, r, files, nil)
 	if err != nil {
 		return nil, err

@@ -38,23 +38,30 @@ var (
 	errTooLarge = errors.New("larger than is taken")
 )
 
-// stampOf looks at a file; links are followed as far as they stay below root.
-func stampOf(root *os.Root, name string) (stamp, error) {
-	info, err := root.Stat(name)
+// disk is a directory, and the time by which the age of its files is told.
+type disk struct {
+	root *os.Root
+	now  func() time.Time
+}
+
+// stampOf looks at a file; links are followed as far as they stay below the
+// directory.
+func (d disk) stampOf(name string) (stamp, error) {
+	info, err := d.root.Stat(name)
 	if err != nil {
 		return stamp{}, err
 	}
-	return stampFrom(info, time.Now())
+	return stampFrom(info, d.now())
 }
 
 // readFile reads a file of at most so many bytes. The stamp is that of the file
 // before it was read; a change meanwhile makes it another one.
-func readFile(root *os.Root, name string, most int64) ([]byte, stamp, error) {
+func (d disk) readFile(name string, most int64) ([]byte, stamp, error) {
 	// What is no regular file must not even be opened: it could wait for ever.
-	if _, err := stampOf(root, name); err != nil {
+	if _, err := d.stampOf(name); err != nil {
 		return nil, stamp{}, err
 	}
-	f, err := root.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	f, err := d.root.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, stamp{}, err
 	}
@@ -63,7 +70,7 @@ func readFile(root *os.Root, name string, most int64) ([]byte, stamp, error) {
 	if err != nil {
 		return nil, stamp{}, err
 	}
-	s, err := stampFrom(info, time.Now())
+	s, err := stampFrom(info, d.now())
 	if err != nil {
 		return nil, stamp{}, err
 	}

@@ -1,0 +1,78 @@
+package rulesetapi
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+// counting gives a shelf that counts how often files are read.
+func counting() (*shelf[rule], *int) {
+	n := 0
+	s := newShelf(libraryLimits{kept: 1 << 20, file: 1 << 20}, func(f file, text []byte) ([]rule, error) {
+		n++
+		return parseRules(f, text)
+	}, orderRules)
+	return s, &n
+}
+
+func TestShelf_ReadsWhatHasChanged(t *testing.T) {
+	w := newWorld(t)
+	s, read := counting()
+	list := func(names ...string) (files []file) {
+		for _, name := range names {
+			files = append(files, file{dir: "etc/rules", name: name})
+		}
+		return files
+	}
+	expect := func(what string, files []file, reads, rules int) {
+		t.Helper()
+		*read = 0
+		items, broken := s.load(w.api.disk, files)
+		if *read != reads || len(items) != rules || len(broken) > 0 {
+			t.Errorf("%s: %d files read, want %d; %d rules, want %d; broken %v", what, *read, reads, len(items), rules, broken)
+		}
+	}
+	both := list("local_rules.xml", "web/web_rules.xml")
+	expect("just written", both, 2, 2)
+	expect("still as good as just written", both, 2, 2)
+	w.later()
+	expect("read for good", both, 2, 2)
+	expect("the same", both, 0, 2)
+	expect("one of them", both[:1], 0, 1)
+	expect("the other is no longer kept", both, 1, 2)
+
+	// As long as before, and with the times of before.
+	at := filepath.Join(w.dir, "etc/rules/local_rules.xml")
+	info, err := os.Stat(at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, _ := w.read("etc/rules/local_rules.xml")
+	w.write("etc/rules/local_rules.xml", "<!--"+text[len("<!---->"):]+"-->")
+	if err := os.Chtimes(at, info.ModTime(), info.ModTime()); err != nil {
+		t.Fatal(err)
+	}
+	w.later()
+	expect("changed in place", both, 1, 1)
+	excluded := list("local_rules.xml", "web/web_rules.xml")
+	excluded[1].disabled = true
+	expect("excluded now", excluded, 1, 1)
+}
+
+// What is kept decoded has a bound; beyond it items are decoded each time.
+func TestValues_Bounded(t *testing.T) {
+	v := newValues()
+	v.room = 10
+	first, second := []byte(`{"a": 1}`), []byte(`{"b": 2}`)
+	for range 2 {
+		for _, item := range [][]byte{first, second} {
+			if value, err := v.of(item); err != nil || len(value.(map[string]any)) != 1 {
+				t.Fatalf("%s: %v, %v", item, value, err)
+			}
+		}
+	}
+	if len(v.kept) != 1 || v.room != 2 {
+		t.Errorf("%d items kept, room for %d more bytes; want 1 and 2", len(v.kept), v.room)
+	}
+}
