@@ -107,6 +107,8 @@ func (a *API) readers() []dapi.Function {
 		dapi.Typed(f("get_agents_sync_group", agents), a.syncGroup),
 		dapi.Typed(f("get_agent_groups", groups), a.groups),
 		dapi.Typed(f("get_group_files", groups), a.groupFiles),
+		dapi.Typed(f("get_agent_conf", groups), a.agentConf),
+		dapi.Typed(f("get_file_conf", groups), a.fileConf),
 		dapi.Typed(overview, a.overview),
 	}
 }
