@@ -99,11 +99,19 @@ func (c *ctlWatchCmd) show(e *env, out *screen.Screen, p clusterPicture) error {
 		text += "\n" + ctl.HealthTable(p.health, p.Time, out.Width())
 	}
 	if p.Error != "" {
-		text += p.Error + "\n"
+		text += within(p.Error, out.Width()) + "\n"
 	}
 	if out.Terminal() {
 		out.Live(text)
 		return nil
 	}
 	return e.say(text + "\n")
+}
+
+// within cuts a line to a width; 0 is any.
+func within(line string, width int) string {
+	if runes := []rune(line); width > 0 && len(runes) > width {
+		return string(runes[:width])
+	}
+	return line
 }

@@ -48,8 +48,8 @@ func HealthTable(h nodeinfo.Health, now time.Time, width int) string {
 		rows = append(rows, row)
 	}
 	return screen.Table([]screen.Column{
-		{Title: "node"}, {Title: "role"}, {Title: "address"}, {Title: "active agents", Right: true}, {Title: "keep-alive", Right: true},
-		{Title: "files compared", Right: true}, {Title: "files sent", Right: true}, {Title: "agents stored", Right: true}, {Title: "groups stored", Right: true},
+		{Title: "node"}, {Title: "role"}, {Title: "address"}, {Title: "agents", Right: true}, {Title: "keep-alive", Right: true},
+		{Title: "checked", Right: true}, {Title: "sent", Right: true}, {Title: "agent-info", Right: true}, {Title: "groups", Right: true},
 	}, rows, width)
 }
 

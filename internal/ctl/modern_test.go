@@ -29,7 +29,7 @@ func pair() nodeinfo.Health {
 func TestHealthTable(t *testing.T) {
 	got := HealthTable(pair(), noon, 0)
 	for i, want := range [][]string{
-		{"node", "role", "address", "active", "agents", "keep-alive", "files", "compared", "files", "sent", "agents", "stored", "groups", "stored"},
+		{"node", "role", "address", "agents", "keep-alive", "checked", "sent", "agent-info", "groups"},
 		nil,
 		{"w1", "worker", "192.0.2.2", "7", "1m15s", "now", "2h0m", "3d11h", "-"},
 		{"m", "master", "192.0.2.1", "0", "-", "-", "-", "-", "-"},
