@@ -98,7 +98,7 @@ func (n *Node) workerOfAPI(connected func() bool) ([]cluster.Exchange, error) {
 func (n *Node) requestsConfig() dapi.Config {
 	set := n.cfg.Testudo.Requests
 	return dapi.Config{
-		Node: n.cfg.Cluster.NodeName, Single: !n.cfg.DistributedAPI,
+		Node: n.cfg.Cluster.NodeName, Single: !n.cfg.DistributedAPI, Ready: n.readiness(),
 		Fallback: n.executor(), Timeout: n.cfg.Intervals.Communication.TimeoutDAPIRequest, RequestBytes: int(n.cfg.Testudo.Local.MessageBytes),
 		Queue: dapi.QueueConfig{Running: set.Running, Open: set.Open}, Owed: set.Owed, AnswerBytes: int64(set.AnswerBytes),
 		Log: n.log, Metrics: n.metrics,

@@ -22,7 +22,7 @@ func (n *Node) registry(info functions.Nodes) (*dapi.Registry, error) {
 		Cluster: section.Name, Role: string(section.Role), Enabled: section.Present && !section.Disabled,
 		Config: n.clusterSection().JSON, Nodes: info,
 		Parts: []functions.Part{
-			agents, changes,
+			agents, changes, n.managerFunctions(),
 			rulesetapi.New(rulesetapi.Config{Home: n.home, Identity: home.Identity}),
 		},
 	})...)

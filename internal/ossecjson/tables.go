@@ -196,3 +196,9 @@ func encode(value any) (json.RawMessage, error) {
 	}
 	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
 }
+
+// Known tells whether users see sections of the name.
+func Known(section string) bool {
+	_, known := sectionRules[section]
+	return known
+}
