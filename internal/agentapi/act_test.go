@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -144,17 +145,23 @@ func TestActs_FullQueue(t *testing.T) {
 	}
 }
 
-// registrar is a stand-in for the enrolment daemon: it notes requests and
-// answers with what answer says.
-type registrar struct {
+// daemon is a stand-in for a daemon: it notes requests and answers with what
+// answer says.
+type daemon struct {
 	mu       sync.Mutex
 	requests []string
 }
 
-func (w *changeWorld) enrolment(answer func(request string) string) *registrar {
+func (w *changeWorld) enrolment(answer func(request string) string) *daemon {
 	w.Helper()
-	r := &registrar{}
-	ln, err := unixsock.Listen(w.path(enrolSocket), 0o660, -1, -1)
+	return w.daemon(enrolSocket, answer)
+}
+
+func (w *changeWorld) daemon(socket string, answer func(request string) string) *daemon {
+	w.Helper()
+	must(w.T, os.MkdirAll(filepath.Dir(w.path(socket)), 0o770))
+	r := &daemon{}
+	ln, err := unixsock.Listen(w.path(socket), 0o660, -1, -1)
 	must(w.T, err)
 	server := unixsock.NewServer(unixsock.LengthPrefix(), unixsock.Limits{}, nil)
 	ctx, cancel := context.WithCancel(context.WithoutCancel(w.Context()))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"os"
+	"slices"
 	"time"
 
 	"testudo/internal/agent"
@@ -70,7 +71,7 @@ func NewChanges(cfg ChangeConfig) *Changes {
 
 // Functions lists the functions.
 func (x *Changes) Functions() []dapi.Function {
-	return append(x.groupFunctions(), x.agentFunctions()...)
+	return slices.Concat(x.groupFunctions(), x.agentFunctions(), x.scanFunctions())
 }
 
 func (x *Changes) groupFunctions() []dapi.Function {
@@ -94,6 +95,7 @@ func (x *Changes) agentFunctions() []dapi.Function {
 		return dapi.Function{Module: module, Name: name, Type: kind, Needs: needs}
 	}
 	restart := dapi.Permission{Action: "agent:restart", Resource: agentID}
+	upgrade := dapi.Permission{Action: "agent:upgrade", Resource: agentID}
 	own := dapi.Permission{Action: "cluster:read", Resource: nodeID}
 	return []dapi.Function{
 		dapi.Typed(f(moduleAgent, "restart_agents", dapi.DistributedMaster, restart), x.restart),
@@ -107,6 +109,8 @@ func (x *Changes) agentFunctions() []dapi.Function {
 			dapi.Permission{Action: "agent:create", Resource: noResource}), x.addAgent),
 		dapi.Typed(f(moduleAgent, "delete_agents", dapi.LocalMaster,
 			dapi.Permission{Action: "agent:delete", Resource: agentID}), x.deleteAgents),
+		dapi.Typed(f(moduleAgent, "upgrade_agents", dapi.DistributedMaster, upgrade), x.upgrade),
+		dapi.Typed(f(moduleAgent, "get_upgrade_result", dapi.LocalMaster, upgrade), x.upgradeResult),
 	}
 }
 
