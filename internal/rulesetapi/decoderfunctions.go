@@ -35,7 +35,7 @@ type decodersArgs struct {
 	Parents bool     `json:"parents"`
 }
 
-func (a *API) getDecoders(_ context.Context, c *dapi.Call, args decodersArgs) (result.Result, error) {
+func (a *API) getDecoders(ctx context.Context, c *dapi.Call, args decodersArgs) (result.Result, error) {
 	if err := args.check(); err != nil {
 		return nil, err
 	}
@@ -46,7 +46,10 @@ func (a *API) getDecoders(_ context.Context, c *dapi.Call, args decodersArgs) (r
 	if err != nil {
 		return nil, err
 	}
-	decoders, broken := a.decoders.load(a.disk, files)
+	decoders, broken, err := a.decoders.load(ctx, a.disk, files)
+	if err != nil {
+		return nil, err
+	}
 	allowed, err := readable(c, decoderKind, r, files, nil)
 	if err != nil {
 		return nil, err
@@ -63,7 +66,7 @@ func (a *API) getDecoders(_ context.Context, c *dapi.Call, args decodersArgs) (r
 		if !may[one.file] {
 			continue
 		}
-		if args.Named != nil {
+		if len(args.Named) > 0 {
 			if _, wanted := found[one.name]; !wanted {
 				continue
 			}

@@ -20,8 +20,8 @@ import (
 // Config is what the functions need of the node.
 type Config struct {
 	Home *os.Root
-	// Identity gives the owner of the files that are written, as home.Identity
-	// does; nil, or ok false, leaves them to whoever runs the node.
+	// Identity gives the owner of the files that root writes, as home.Identity
+	// does; nil, or ok false, leaves new ones to whoever runs the node.
 	Identity func() (uid, gid int, ok bool)
 
 	// KeptBytes bounds the text of the files that are kept, of rules, decoders

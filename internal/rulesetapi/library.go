@@ -1,6 +1,7 @@
 package rulesetapi
 
 import (
+	"context"
 	"encoding/json"
 	"os"
 	"slices"
@@ -40,8 +41,9 @@ func newShelf[T any](l libraryLimits, parse func(file, []byte) ([]T, error), ord
 }
 
 // load gives the items of all files, and the files that could not be read. The
-// items are shared: nobody may change them.
-func (s *shelf[T]) load(home disk, files []file) (items []T, broken []*book[T]) {
+// items are shared: nobody may change them. The error is the context's; what was
+// read until then is there for the next request.
+func (s *shelf[T]) load(ctx context.Context, home disk, files []file) (items []T, broken []*book[T], err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	d := folders{home: home, open: map[string]*os.Root{}}
@@ -49,6 +51,12 @@ func (s *shelf[T]) load(home disk, files []file) (items []T, broken []*book[T]) 
 	var kept int64
 	books := make([]*book[T], len(files))
 	for i, f := range files {
+		if err := ctx.Err(); err != nil {
+			for _, b := range books[:i] {
+				s.books[b.file.path()] = b
+			}
+			return nil, nil, err
+		}
 		b := s.open(&d, f, s.limits.kept-kept)
 		kept += b.stamp.size
 		books[i] = b
@@ -59,7 +67,7 @@ func (s *shelf[T]) load(home disk, files []file) (items []T, broken []*book[T]) 
 	if s.all == nil || !slices.Equal(books, s.last) {
 		s.put(books)
 	}
-	return s.all, broken
+	return s.all, broken, nil
 }
 
 // open gives the book of a file: the one that is there if the file is the same.

@@ -1,6 +1,8 @@
 package rulesetapi
 
 import (
+	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"testing"
@@ -28,7 +30,10 @@ func TestShelf_ReadsWhatHasChanged(t *testing.T) {
 	expect := func(what string, files []file, reads, rules int) {
 		t.Helper()
 		*read = 0
-		items, broken := s.load(w.api.disk, files)
+		items, broken, err := s.load(context.Background(), w.api.disk, files)
+		if err != nil {
+			t.Fatal(err)
+		}
 		if *read != reads || len(items) != rules || len(broken) > 0 {
 			t.Errorf("%s: %d files read, want %d; %d rules, want %d; broken %v", what, *read, reads, len(items), rules, broken)
 		}
@@ -58,6 +63,27 @@ func TestShelf_ReadsWhatHasChanged(t *testing.T) {
 	excluded := list("local_rules.xml", "web/web_rules.xml")
 	excluded[1].disabled = true
 	expect("excluded now", excluded, 1, 1)
+}
+
+// A request that nobody waits for any more ends between two files, and what it
+// has read is not read again.
+func TestShelf_AskerGone(t *testing.T) {
+	w := newWorld(t)
+	w.later()
+	ctx, cancel := context.WithCancel(context.Background())
+	read := 0
+	s := newShelf(libraryLimits{kept: 1 << 20, file: 1 << 20}, func(f file, text []byte) ([]rule, error) {
+		read++
+		cancel()
+		return parseRules(f, text)
+	}, nil)
+	files := []file{{dir: "etc/rules", name: "local_rules.xml"}, {dir: "etc/rules/web", name: "web_rules.xml"}}
+	if _, _, err := s.load(ctx, w.api.disk, files); !errors.Is(err, context.Canceled) || read != 1 {
+		t.Errorf("%d files read, %v; want 1 and the context's error", read, err)
+	}
+	if items, _, err := s.load(context.Background(), w.api.disk, files); len(items) != 2 || read != 2 || err != nil {
+		t.Errorf("%d rules, %d files read, %v; want 2 and 2", len(items), read, err)
+	}
 }
 
 // What is kept decoded has a bound; beyond it items are decoded each time.

@@ -51,7 +51,7 @@ func (a *API) chosenLists(c *dapi.Call, r *result.Affected, args *listsArgs) (al
 	return all, slices.DeleteFunc(chosen, func(f file) bool { return !wanted.wants(f) }), nil
 }
 
-func (a *API) getLists(_ context.Context, c *dapi.Call, args listsArgs) (result.Result, error) {
+func (a *API) getLists(ctx context.Context, c *dapi.Call, args listsArgs) (result.Result, error) {
 	r := &result.Affected{
 		AllMsg: "All specified lists were returned", SomeMsg: "Some lists were not returned", NoneMsg: "No list was returned",
 	}
@@ -59,7 +59,10 @@ func (a *API) getLists(_ context.Context, c *dapi.Call, args listsArgs) (result.
 	if err != nil {
 		return nil, err
 	}
-	lists, broken := a.lists.load(a.disk, all)
+	lists, broken, err := a.lists.load(ctx, a.disk, all)
+	if err != nil {
+		return nil, err
+	}
 	may := setOf(chosen)
 	tellBroken(r, listKind, broken, func(f file) bool { return may[f] })
 	items := make([]json.RawMessage, 0, len(chosen))

@@ -110,12 +110,15 @@ func (a *rulesArgs) levels() (low, high int, err error) {
 }
 
 // permittedRules gives the rules of files that the user may read, by id.
-func (a *API) permittedRules(c *dapi.Call, r *result.Affected, chosen func(file) bool) ([]rule, error) {
+func (a *API) permittedRules(ctx context.Context, c *dapi.Call, r *result.Affected, chosen func(file) bool) ([]rule, error) {
 	files, err := a.files(ruleKind)
 	if err != nil {
 		return nil, err
 	}
-	all, broken := a.rules.load(a.disk, files)
+	all, broken, err := a.rules.load(ctx, a.disk, files)
+	if err != nil {
+		return nil, err
+	}
 	allowed, err := readable(c, ruleKind, r, files, nil)
 	if err != nil {
 		return nil, err
@@ -142,7 +145,7 @@ func setOf(files []file) map[file]bool {
 	return set
 }
 
-func (a *API) getRules(_ context.Context, c *dapi.Call, args rulesArgs) (result.Result, error) {
+func (a *API) getRules(ctx context.Context, c *dapi.Call, args rulesArgs) (result.Result, error) {
 	low, high, err := args.levels()
 	if err != nil {
 		return nil, err
@@ -153,7 +156,7 @@ func (a *API) getRules(_ context.Context, c *dapi.Call, args rulesArgs) (result.
 	r := &result.Affected{
 		AllMsg: "All selected rules were returned", SomeMsg: "Some rules were not returned", NoneMsg: "No rule was returned",
 	}
-	rules, err := a.permittedRules(c, r, args.wants)
+	rules, err := a.permittedRules(ctx, c, r, args.wants)
 	if err != nil {
 		return nil, err
 	}
@@ -169,7 +172,7 @@ func (a *API) getRules(_ context.Context, c *dapi.Call, args rulesArgs) (result.
 	}
 	for i := range rules {
 		one := &rules[i]
-		if args.IDs != nil && !wanted[one.id] {
+		if len(wanted) > 0 && !wanted[one.id] {
 			continue
 		}
 		delete(missing, one.id)
@@ -200,12 +203,12 @@ func (r *rule) meets(group string, required *[len(requirements)]string) bool {
 
 type bareArgs struct{ query.Args }
 
-func (a *API) getGroups(_ context.Context, c *dapi.Call, args bareArgs) (result.Result, error) {
+func (a *API) getGroups(ctx context.Context, c *dapi.Call, args bareArgs) (result.Result, error) {
 	r := &result.Affected{
 		AllMsg: "All groups in rules were returned", SomeMsg: "Some groups in rules were not returned",
 		NoneMsg: "No groups in rules were returned",
 	}
-	return r, a.values(c, r, &args.Args, func(one *rule) []string { return one.groups })
+	return r, a.values(ctx, c, r, &args.Args, func(one *rule) []string { return one.groups })
 }
 
 type requirementArgs struct {
@@ -213,7 +216,7 @@ type requirementArgs struct {
 	Requirement string `json:"requirement"`
 }
 
-func (a *API) getRequirement(_ context.Context, c *dapi.Call, args requirementArgs) (result.Result, error) {
+func (a *API) getRequirement(ctx context.Context, c *dapi.Call, args requirementArgs) (result.Result, error) {
 	r := &result.Affected{AllMsg: "All selected rules were returned", NoneMsg: "No rule was returned"}
 	at := slices.Index(requirements[:], strings.ReplaceAll(args.Requirement, "-", "_"))
 	if at < 0 {
@@ -222,12 +225,12 @@ func (a *API) getRequirement(_ context.Context, c *dapi.Call, args requirementAr
 		r.Fail(e, fault.TextID(args.Requirement))
 		return r, nil
 	}
-	return r, a.values(c, r, &args.Args, func(one *rule) []string { return one.requirements[at] })
+	return r, a.values(ctx, c, r, &args.Args, func(one *rule) []string { return one.requirements[at] })
 }
 
 // values tells what all rules have of something, each value once.
-func (a *API) values(c *dapi.Call, r *result.Affected, args *query.Args, of func(*rule) []string) error {
-	rules, err := a.permittedRules(c, r, nil)
+func (a *API) values(ctx context.Context, c *dapi.Call, r *result.Affected, args *query.Args, of func(*rule) []string) error {
+	rules, err := a.permittedRules(ctx, c, r, nil)
 	if err != nil {
 		return err
 	}

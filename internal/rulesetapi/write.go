@@ -140,7 +140,7 @@ func (a *API) put(c *dapi.Call, k *kind, args *uploadArgs) error {
 	}
 	sweep(root, path.Dir(t.within))
 	o := atomicfile.Options{Mode: fileMode, UID: atomicfile.Keep, GID: atomicfile.Keep, Sync: true}
-	if a.cfg.Identity != nil {
+	if a.cfg.Identity != nil && os.Geteuid() == 0 {
 		if uid, gid, ok := a.cfg.Identity(); ok {
 			o.UID, o.GID = uid, gid
 		}
