@@ -179,3 +179,18 @@ func setGroups(t testing.TB, store *agentdb.Store, groups map[agent.ID]string) {
 		t.Fatal(err)
 	}
 }
+
+// agentsWithout is the functions about agents without a database.
+func agentsWithout(w *world) *agentapi.API {
+	w.t.Helper()
+	home, err := os.OpenRoot(w.dir)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.t.Cleanup(func() {
+		if err := home.Close(); err != nil {
+			w.t.Error(err)
+		}
+	})
+	return agentapi.New(agentapi.Config{Home: home})
+}
