@@ -53,6 +53,8 @@ func exercise(s *Set) {
 	s.WDBRequest("global", true, 0.001)
 	s.DAPIRequest("wazuh.agent.get_agents", "ok", 0.1)
 	s.WDBConnections(4)
+	s.LocalConnections(5)
+	s.LocalRequest()
 }
 
 func scrape(t *testing.T, s *Set) string {
@@ -103,6 +105,8 @@ func TestSet_PublishesWhatWasRecorded(t *testing.T) {
 		`testudo_wdb_errors_total{actor="global"} 1`,
 		`testudo_wdb_request_seconds_count 2`,
 		`testudo_wdb_connections 4`,
+		`testudo_local_connections 5`,
+		`testudo_local_requests_total 1`,
 		`testudo_dapi_requests_total{function="wazuh.agent.get_agents",result="ok"} 1`,
 		`testudo_dapi_request_seconds_count 1`,
 	} {

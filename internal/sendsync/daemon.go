@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"syscall"
 	"time"
@@ -66,7 +67,7 @@ func (d *daemon) ask(ctx context.Context, message []byte) ([]byte, error) {
 	switch {
 	case err == nil:
 		return answer, nil
-	case errors.Is(err, context.DeadlineExceeded):
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded):
 		return nil, fault.Wrap(fault.SocketTalk, d.name()+" does not answer", err)
 	case ctx.Err() != nil:
 		return nil, context.Cause(ctx)
@@ -89,7 +90,7 @@ func (d *daemon) connect(ctx context.Context) (*unixsock.Client, error) {
 			return nil, fault.Wrap(fault.SocketRefused, "Socket '"+d.name()+"' cannot receive connections", err)
 		case errors.Is(err, fs.ErrNotExist):
 			return nil, fault.Wrap(fault.SocketMissing, d.name(), err)
-		case ctx.Err() != nil:
+		case ctx.Err() != nil, errors.Is(err, context.DeadlineExceeded): // the second may be a moment before the first
 			return nil, d.busy(ctx)
 		default:
 			return nil, fault.Wrap(fault.SocketMissing, d.name(), err)
@@ -106,7 +107,7 @@ func (d *daemon) connect(ctx context.Context) (*unixsock.Client, error) {
 
 // busy is the error of a question whose time ended before its turn came.
 func (d *daemon) busy(ctx context.Context) error {
-	if cause := context.Cause(ctx); !errors.Is(cause, context.DeadlineExceeded) {
+	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, context.DeadlineExceeded) {
 		return cause
 	}
 	return fault.New(fault.SocketTalk, d.name()+" is busy with earlier questions")
