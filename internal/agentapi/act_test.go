@@ -69,6 +69,13 @@ func TestActs_WhoIsLeftOut(t *testing.T) {
 	w.expect(asked{function: restart, args: `{"agent_list": []}`}, ``)
 	w.expect(asked{function: restart, args: `{"agent_list": ["007", "001"]}`, broadcasting: true}, `"001" `)
 	w.expect(asked{function: "wazuh.agent.restart_agents_by_node", args: `{"agent_list": ["000", "007", "099", "001"]}`}, `"001" `)
+	for _, all := range []string{`{}`, `{"agent_list": "*"}`, `{"agent_list": null}`} {
+		for _, function := range []string{"wazuh.agent.restart_agents_by_group", "wazuh.agent.restart_agents_by_node"} {
+			if o := w.ask(asked{function: function, args: all}); o.Err == nil {
+				t.Errorf("%s %s restarts %s", function, all, w.brief(o))
+			}
+		}
+	}
 	w.expect(asked{function: reconnect, args: `{}`}, `"001" "002" "003" "004" "005" "006" "008" "009" "010" "011" `)
 	// An agent that has just been enrolled has a key, and no row yet.
 	w.put("etc/client.keys", w.read("etc/client.keys")+"050 new any key\n051 !gone any key\n")

@@ -17,7 +17,7 @@ import (
 
 // commandsFile lists the commands that agents have, a line each: name, program,
 // timeout.
-const commandsFile = "etc/shared/ar.conf"
+const commandsFile = sharedDir + "/" + rulesFile
 
 // maxCommands bounds the bytes that are read of commandsFile.
 const maxCommands = 1 << 20

@@ -107,6 +107,9 @@ func (x *Changes) restartByNode(ctx context.Context, c *dapi.Call, a reachArgs) 
 // restartByGroup restarts the agents of a group, who are listed by the asker.
 // Nobody has named them, so those that cannot be restarted are not told.
 func (x *Changes) restartByGroup(ctx context.Context, c *dapi.Call, a reachArgs) (result.Result, error) {
+	if !a.Agents.given { // nobody means all agents here
+		return nil, &dapi.ArgumentError{Function: "restart_agents_by_group", Reason: "argument \"agent_list\" is missing"}
+	}
 	// Of the manager nobody asks whether it may be restarted.
 	a.Agents.names = slices.DeleteFunc(a.Agents.names, func(id string) bool { return id == agent.Manager.String() })
 	r := restarted()

@@ -11,6 +11,7 @@ import (
 
 	"testudo/internal/agent"
 	"testudo/internal/fault"
+	"testudo/internal/groups"
 	"testudo/internal/home"
 	"testudo/internal/result"
 )
@@ -117,9 +118,9 @@ func (x *Changes) enrolled(texts []string, r *result.Affected) ([]agent.ID, erro
 
 // isGroup tells whether there is a group of the name.
 func (x *Changes) isGroup(name string) bool {
-	if agent.CheckGroupName(name) != nil {
+	if groups.CheckName(name) != nil {
 		return false
 	}
-	info, err := x.cfg.Home.Lstat("etc/shared/" + name)
+	info, err := x.cfg.Home.Lstat(sharedDir + "/" + name)
 	return err == nil && info.IsDir()
 }

@@ -48,7 +48,7 @@ type ChangeConfig struct {
 }
 
 // Changes is the functions that change groups and agents, or have agents do
-// something.
+// something (docs/agentfunctions.md).
 type Changes struct {
 	cfg   ChangeConfig
 	keys  keyFile

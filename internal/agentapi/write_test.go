@@ -163,6 +163,7 @@ func TestChanges_Refused(t *testing.T) {
 		"wazuh.agent.add_agent" + ` {"name": "x"}`:                                    "4000",
 		"wazuh.agent.restart_agents_by_node" + ` {"agent_list": ["001"]}`:             "4000",
 		"wazuh.agent.restart_agents_by_group" + ` {"agent_list": ["001", "000"]}`:     "4000",
+		"wazuh.agent.upgrade_agents" + ` {"agent_list": ["001"]}`:                     "4000",
 		"wazuh.agent.delete_agents" + ` {"agent_list": ["001"]}`:                      "4000",
 		"wazuh.active_response.run_command" + ` {"agent_list": ["001"]}`:              "4000",
 		assign + ` {"group_list": ["web", "db"], "agent_list": ["001"]}`:              "1000",

@@ -46,7 +46,7 @@ func (x *Changes) createGroup(ctx context.Context, c *dapi.Call, a createArgs) (
 	case errors.Is(err, groups.ErrExists):
 		return nil, fault.Wrap(fault.GroupExists, a.Group, err)
 	case err != nil:
-		return nil, fault.Wrap(fault.FileUnreadable, "etc/shared/"+a.Group, err)
+		return nil, fault.Wrap(fault.FileUnreadable, sharedDir+"/"+a.Group, err)
 	}
 	if db, err := x.memberships(); err == nil {
 		x.ensureRow(ctx, db, a.Group)
@@ -104,7 +104,7 @@ func (x *Changes) deleteGroups(ctx context.Context, c *dapi.Call, a deleteGroups
 		case errors.Is(err, groups.ErrNotFound), errors.Is(err, groups.ErrName):
 			fail(r, fault.GroupAbsent, name)
 		case err != nil:
-			r.Fail(fault.Wrap(fault.FileUnreadable, "etc/shared/"+name, err), fault.TextID(name))
+			r.Fail(fault.Wrap(fault.FileUnreadable, sharedDir+"/"+name, err), fault.TextID(name))
 		default:
 			gone = append(gone, name)
 			x.forget(ctx, name)

@@ -23,9 +23,8 @@ import (
 )
 
 const (
-	agentConf = "agent.conf"
-	confRoot  = "agent_config"
-	confMode  = 0o660
+	confRoot = "agent_config"
+	confMode = 0o660
 
 	// checker is the original's program that judges an agent.conf. A home without
 	// it is fine.
@@ -64,7 +63,7 @@ func (x *Changes) uploadGroupFile(ctx context.Context, c *dapi.Call, a uploadArg
 	if !x.isGroup(group) {
 		return nil, fault.New(fault.GroupAbsent, group)
 	}
-	if a.Name != nil && *a.Name != agentConf {
+	if a.Name != nil && *a.Name != confFile {
 		return nil, fault.New(fault.AgentFileOnly, nil)
 	}
 	if err := checkConf(a.Data); err != nil {
@@ -112,7 +111,7 @@ func checkConf(text string) error {
 
 // replaceConf writes the file, after it has saved the one that is there.
 func (x *Changes) replaceConf(group, text string) error {
-	name := path.Join("etc/shared", group, agentConf)
+	name := path.Join(sharedDir, group, confFile)
 	saved := path.Join(savedDir, group)
 	o := atomicfile.Options{Mode: confMode, UID: x.cfg.Owner.UID, GID: x.cfg.Owner.GID, Sync: true}
 	old, err := x.regular(name)
@@ -126,7 +125,7 @@ func (x *Changes) replaceConf(group, text string) error {
 		if err := x.cfg.Home.MkdirAll(saved, 0o770); err != nil {
 			return fault.Wrap(fault.BackupFailed, saved, err)
 		}
-		if err := atomicfile.Write(x.cfg.Home, path.Join(saved, agentConf), old, o); err != nil {
+		if err := atomicfile.Write(x.cfg.Home, path.Join(saved, confFile), old, o); err != nil {
 			return fault.Wrap(fault.BackupFailed, saved, err)
 		}
 	}
@@ -200,7 +199,7 @@ func (h *head) Write(p []byte) (int, error) {
 func complaints(text, file string) string {
 	var lines []string
 	for line := range strings.Lines(text) {
-		line = strings.TrimSpace(strings.ReplaceAll(line, file, agentConf))
+		line = strings.TrimSpace(strings.ReplaceAll(line, file, confFile))
 		if line != "" && !slices.Contains(lines, line) {
 			lines = append(lines, line)
 		}
