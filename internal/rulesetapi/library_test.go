@@ -5,7 +5,10 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
+
+	"testudo/internal/dapi"
 )
 
 // counting gives a shelf that counts how often files are read.
@@ -100,5 +103,24 @@ func TestValues_Bounded(t *testing.T) {
 	}
 	if len(v.kept) != 1 || v.room != 2 {
 		t.Errorf("%d items kept, room for %d more bytes; want 1 and 2", len(v.kept), v.room)
+	}
+}
+
+// All functions are in a registry by the names of the original, and say what
+// they need.
+func TestFunctions_Registry(t *testing.T) {
+	registry, err := dapi.NewRegistry(New(Config{}).Functions()...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	list := registry.Functions()
+	if len(list) != 17 {
+		t.Errorf("%d functions, want 17", len(list))
+	}
+	for _, f := range list {
+		writes := strings.HasPrefix(f.Name, "upload_") || strings.HasPrefix(f.Name, "delete_")
+		if writes && f.Type != dapi.LocalMaster || len(f.Needs) == 0 || f.Async || f.Client != "" {
+			t.Errorf("%s: type %s, needs %v, async %v, client %q", f.Key(), f.Type, f.Needs, f.Async, f.Client)
+		}
 	}
 }

@@ -174,7 +174,7 @@ func (t target) failed(err error) *fault.Error {
 	if t.kind == listKind {
 		return fault.Wrap(fault.ListCreate, why, err)
 	}
-	return fault.Wrap(fault.FileAbsent, why, err)
+	return fault.Wrap(fault.ConfigWrite, why, err)
 }
 
 // leftoverAge is how old the remains of a writing are that a crash cut off.

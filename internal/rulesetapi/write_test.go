@@ -207,11 +207,11 @@ func TestUpload_FailureLeavesTheOldFile(t *testing.T) {
 	if err := syscall.Getrlimit(syscall.RLIMIT_FSIZE, &before); err != nil {
 		t.Fatal(err)
 	}
-	if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &syscall.Rlimit{Cur: 4 << 20, Max: before.Max}); err != nil {
+	if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &syscall.Rlimit{Cur: 1 << 20, Max: before.Max}); err != nil {
 		t.Skip("the size of files cannot be limited here:", err)
 	}
-	args := m{"filename": "local_rules.xml", "content": "<aa>" + strings.Repeat("x", 5<<20) + "</aa>", "overwrite": true}
-	w.play([]step{{"rule.upload_rule_file", args, "etc/rules/local_rules.xml", fault.FileAbsent}})
+	args := m{"filename": "local_rules.xml", "content": "<aa>" + strings.Repeat("x", 2<<20) + "</aa>", "overwrite": true}
+	w.play([]step{{"rule.upload_rule_file", args, "etc/rules/local_rules.xml", fault.ConfigWrite}})
 	if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &before); err != nil {
 		t.Fatal(err)
 	}
