@@ -20,7 +20,8 @@ import (
 //
 // Of every agent that the journal names, its last entry says what the roster
 // says: whatever else changes such an agent makes a new entry. And it never says an
-// earlier time than the row.
+// earlier time than the row, nor any of a row that has none: an agent that another
+// program has put in the place of a removed one gets nothing of that one's.
 
 const (
 	// journalAgents bounds the journal: how often it may name agents before rows
@@ -169,12 +170,18 @@ func (t *tx) followSome() error {
 	if len(j.queue) == 0 {
 		j.queue, j.upTo, j.upToNamed = slices.Sorted(maps.Keys(j.agents)), j.number, j.named
 	}
-	t.news.popped = min(len(j.queue), piece)
-	if err := t.follow(j.queue[:t.news.popped]); err != nil || t.news.popped < len(j.queue) {
+	some := min(len(j.queue), piece)
+	if err := t.follow(j.queue[:some]); err != nil {
 		return err
 	}
-	t.news.cut = true
-	return t.exec("DELETE FROM t_keepalive WHERE number <= ?1", j.upTo)
+	if some == len(j.queue) {
+		if err := t.exec("DELETE FROM t_keepalive WHERE number <= ?1", j.upTo); err != nil {
+			return err
+		}
+		t.news.cut = true
+	}
+	t.news.popped = some
+	return nil
 }
 
 // said is what an entry says of its agents.

@@ -3,6 +3,8 @@ package agentdb
 import (
 	"bytes"
 	"context"
+	"errors"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"testing"
@@ -218,4 +220,92 @@ func TestJournal_IsBounded(t *testing.T) {
 		t.Errorf("the row says %d, %d agents are named", got, s.journal.named)
 	}
 	sameRoster(t, s)
+}
+
+// Part of what follows may be refused, as on a full disk. What has not followed
+// stays in the journal.
+func TestJournal_RowsThatCannotFollow(t *testing.T) {
+	s := start(t)
+	const n = piece + 100
+	insert(t, s, n)
+	for at := range int64(2) {
+		must(t, s.SetSyncInfo(t.Context(), fullReport(1, n, "worker1", 1700000000+at, agent.Active)))
+	}
+	set := func(statement string) {
+		must(t, s.write(t.Context(), false, func(t *tx) error { return t.exec(statement) }))
+	}
+	set("CREATE TEMP TRIGGER no BEFORE UPDATE ON agent WHEN old.id = 2 BEGIN SELECT raise(ABORT, 'no room'); END")
+	for range 3 {
+		if err := s.writeLazily(t.Context(), func(t *tx) error { return t.followSome() }); err == nil {
+			t.Error("the row was written")
+		}
+	}
+	sameAfterCrash(t, s)
+	set("DROP TRIGGER no")
+	set("CREATE TEMP TRIGGER no BEFORE DELETE ON t_keepalive BEGIN SELECT raise(ABORT, 'no room'); END")
+	for range 2 {
+		_ = s.writeLazily(t.Context(), func(t *tx) error { return t.followSome() })
+	}
+	must(t, s.SetSyncInfo(t.Context(), fullReport(1, n, "worker1", 1600000000, agent.Active)))
+	sameAfterCrash(t, s)
+	set("DROP TRIGGER no")
+}
+
+// A part that is refused is tried again after a while, not at once.
+func TestJournal_WaitsAfterARefusal(t *testing.T) {
+	said := make(lines, 100)
+	home := startAt(t, Options{Path: filepath.Join(t.TempDir(), "global.db")})
+	must(t, home.Close())
+	synctest.Test(t, func(t *testing.T) {
+		s := startAt(t, Options{Path: home.o.Path, Log: slog.New(said)})
+		insert(t, s, 1)
+		for at := range int64(2) {
+			must(t, s.SetSyncInfo(t.Context(), fullReport(1, 1, "worker1", 1+at, agent.Active)))
+		}
+		set := func(statement string) {
+			must(t, s.write(t.Context(), false, func(t *tx) error { return t.exec(statement) }))
+		}
+		set("CREATE TABLE tries (n)")
+		// What the trigger has done by then stays.
+		set("CREATE TRIGGER no BEFORE UPDATE ON agent BEGIN INSERT INTO tries VALUES (1); SELECT raise(FAIL, 'no room'); END")
+		time.Sleep(4*marksLater + time.Second)
+		synctest.Wait()
+		set("DROP TRIGGER no")
+		if got := dump(t, s, "SELECT count(*) AS n FROM tries"); got != `[{"n":4}]` || len(said) != 1 {
+			t.Errorf("tried %s, said %d times", got, len(said))
+		}
+	})
+}
+
+// An agent that another program has put in the place of one that it, or we, have
+// removed is a new one.
+func TestJournal_AnotherAgentOfTheID(t *testing.T) {
+	const put = "INSERT INTO agent (id, name, date_add) VALUES (2, 'new', 1)"
+	for name, ours := range map[string]bool{"removed by another": false, "removed by us": true} {
+		t.Run(name, func(t *testing.T) {
+			s := heard(t)
+			if ours {
+				must(t, s.DeleteAgent(t.Context(), 2))
+			}
+			must(t, s.write(t.Context(), false, func(t *tx) error {
+				return errors.Join(t.exec("DELETE FROM agent WHERE id = 2"), t.exec(put))
+			}))
+			if r, _ := killed(t, s).roster.get(2); r.name != "new" || r.keepalive != noKeepalive {
+				t.Errorf("it was heard at %d: %+v", r.keepalive, r)
+			}
+		})
+	}
+}
+
+// What is no entry of ours keeps nobody from opening the file.
+func TestJournal_OddEntries(t *testing.T) {
+	s := heard(t)
+	must(t, s.write(t.Context(), false, func(t *tx) error {
+		return t.exec("INSERT INTO t_keepalive VALUES (99, 1800000000, 'odd', '1,,a'), (100, 'then', '', '')")
+	}))
+	again := killed(t, s)
+	if r, _ := again.roster.get(1); r.keepalive < 1800000000-1 {
+		t.Error("heard at", r.keepalive)
+	}
+	sameRoster(t, again)
 }

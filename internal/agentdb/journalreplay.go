@@ -3,6 +3,7 @@ package agentdb
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"strconv"
 	"strings"
 
@@ -17,9 +18,12 @@ func (s *Store) replayJournal(ctx context.Context) error {
 		if err := sqlitedb.Exec(c, journalTable); err != nil {
 			return err
 		}
-		last, err := readJournal(c)
+		last, odd, err := readJournal(c)
 		if err != nil {
 			return err
+		}
+		if odd > 0 {
+			s.log.Warn("The journal of keep-alives names what are no agents; these are passed over.", slog.Int("names", odd))
 		}
 		for id, what := range last {
 			if err := sqlitedb.Exec(c, replayQuery, timeOrNil(what.keepalive), syncText(what.syncreq), int64(id)); err != nil {
@@ -35,15 +39,16 @@ func (s *Store) replayJournal(ctx context.Context) error {
 	return nil
 }
 
-// replayQuery passes over agents that another program has heard of since: the
-// journal never says less than their rows did.
-const replayQuery = followQuery + " AND (last_keepalive IS NULL OR last_keepalive <= ?1)"
+// replayQuery passes over agents that another program has heard of since, or has
+// put in the place of others: the journal never says less than their rows did.
+const replayQuery = followQuery + " AND (last_keepalive <= ?1 OR last_keepalive IS ?1)"
 
-// readJournal returns what the last entry about each agent says.
-func readJournal(c *sqlitedb.Conn) (map[agent.ID]said, error) {
-	last := make(map[agent.ID]said)
+// readJournal returns what the last entry about each agent says. odd is how many of
+// the names are none of agents: somebody else has written them.
+func readJournal(c *sqlitedb.Conn) (last map[agent.ID]said, odd int, err error) {
+	last = make(map[agent.ID]said)
 	const query = "SELECT last_keepalive, sync_status, agents FROM t_keepalive ORDER BY number"
-	err := sqlitedb.Select(c, query, func(st *sqlitedb.Stmt) error {
+	err = sqlitedb.Select(c, query, func(st *sqlitedb.Stmt) error {
 		what := said{keepalive: noKeepalive, syncreq: st.ColumnText(1) == syncReq}
 		if !st.ColumnIsNull(0) {
 			what.keepalive = st.ColumnInt64(0)
@@ -51,13 +56,14 @@ func readJournal(c *sqlitedb.Conn) (map[agent.ID]said, error) {
 		for text := range strings.SplitSeq(st.ColumnText(2), ",") {
 			id, err := strconv.ParseInt(text, 10, 32)
 			if err != nil {
-				return fmt.Errorf("agents of an entry: %w", err)
+				odd++
+				continue
 			}
 			last[agent.ID(id)] = what
 		}
 		return nil
 	})
-	return last, err
+	return last, odd, err
 }
 
 // followRow is follow for one agent.

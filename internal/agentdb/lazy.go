@@ -57,7 +57,7 @@ func (t *tx) touch(id agent.ID, keepalive int64, syncreq bool) error {
 	if err := t.settle(id); err != nil {
 		return err
 	}
-	later := k&setKeepalive != 0 && keepalive > r.keepalive && t.s.journal.open(t.time)
+	later := k&setKeepalive != 0 && r.keepalive != noKeepalive && keepalive > r.keepalive && t.s.journal.open(t.time)
 	if k&setKeepalive != 0 {
 		r.keepalive = keepalive
 	}

@@ -3,11 +3,13 @@ package agentdb
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 	"time"
 
 	"testudo/internal/agent"
+	"testudo/internal/logging"
 	"testudo/internal/sqlitedb"
 )
 
@@ -40,6 +42,8 @@ type lateMarks struct {
 	timer *time.Timer
 	due   <-chan time.Time // nil while nothing lags
 	next  time.Duration
+
+	failing logging.Recurring
 }
 
 // arm sets the alarm unless it is set. more tells that the parts are not done yet.
@@ -72,6 +76,17 @@ func (s *Store) someMarks(l *lateMarks) *op {
 		}
 		return t.followSome()
 	}}
+}
+
+// afterMarks leaves the file alone for a while when it has not taken the part.
+func (s *Store) afterMarks(l *lateMarks, part *op) {
+	err := <-part.done
+	if err == nil {
+		l.failing.Recovered(s.log, "What the rows of agents lacked is written again.")
+		return
+	}
+	l.next = marksLater
+	l.failing.Fail(s.log, slog.LevelError, "What the rows of agents lack could not be written; it is kept and tried again.", slog.Any("error", err))
 }
 
 // writeMarks writes what lags of some agents.

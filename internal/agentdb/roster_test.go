@@ -30,7 +30,7 @@ func sameRoster(t testing.TB, s *Store) {
 	var want []record
 	counts := Counts{ByStatus: map[agent.Status]int{}, ByNode: map[string]map[agent.Status]int{}}
 	err := s.read(t.Context(), func(c *sqlitedb.Conn) error {
-		journal, err := readJournal(c)
+		journal, _, err := readJournal(c)
 		if err != nil {
 			return err
 		}

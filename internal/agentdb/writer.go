@@ -137,7 +137,7 @@ func (s *Store) Run(ctx context.Context) error {
 	defer s.trouble.stop()
 	for {
 		batch = batch[:0]
-		var probe *op
+		var probe, part *op
 		select {
 		case <-ctx.Done():
 			s.refuse()
@@ -148,7 +148,8 @@ func (s *Store) Run(ctx context.Context) error {
 		case o := <-s.ops:
 			batch = append(batch, o)
 		case <-late.due:
-			batch = append(batch, s.someMarks(&late))
+			part = s.someMarks(&late)
+			batch = append(batch, part)
 		case <-s.trouble.due:
 			probe = s.probe()
 			batch = append(batch, probe)
@@ -159,6 +160,9 @@ func (s *Store) Run(ctx context.Context) error {
 		}
 		if probe != nil {
 			s.afterProbe(probe)
+		}
+		if part != nil {
+			s.afterMarks(&late, part)
 		}
 		clear(batch)
 		late.arm(s.lags(), s.roster.lagging.Load() > 0 || len(s.journal.queue) > 0)
