@@ -89,7 +89,7 @@ func (a *API) Functions() []dapi.Function { return a.readers() }
 func (a *API) readers() []dapi.Function {
 	agents := []dapi.Permission{{Action: agentRead, Resource: agentID}}
 	groups := []dapi.Permission{{Action: groupRead, Resource: groupID}}
-	both := append(groups[:1:1], agents...)
+	both := []dapi.Permission{groups[0], agents[0]}
 	f := func(name string, needs []dapi.Permission) dapi.Function {
 		return dapi.Function{Module: moduleAgent, Name: name, Type: dapi.LocalMaster, Needs: needs}
 	}

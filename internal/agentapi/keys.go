@@ -28,7 +28,7 @@ func (p *permit) withoutManager(r *result.Affected) {
 
 // eachOf answers with something of each agent but the manager.
 func (a *API) eachOf(ctx context.Context, c *dapi.Call, named []string, r *result.Affected, columns string, item func(Row) json.RawMessage) (result.Result, error) {
-	p, err := a.permitted(ctx, c, agentRead, named)
+	p, err := a.readable(ctx, c, named)
 	if err != nil {
 		return nil, err
 	}

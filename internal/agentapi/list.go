@@ -84,7 +84,7 @@ func (a *API) list(ctx context.Context, c *dapi.Call, args agentsArgs, l listing
 	if err != nil {
 		return nil, err
 	}
-	p, err := a.permitted(ctx, c, agentRead, args.Agents)
+	p, err := a.readable(ctx, c, args.Agents)
 	if err != nil {
 		return nil, err
 	}

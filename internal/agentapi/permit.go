@@ -16,7 +16,7 @@ import (
 // way to them.
 var errNoDatabase = fault.New(fault.Unspecified, "this node has no agent database to ask")
 
-// permit is which agents an action may be done to.
+// permit is which agents a user may read of.
 type permit struct {
 	all    bool       // all there are; ids is then empty
 	ids    []agent.ID // else these, which exist
@@ -25,18 +25,18 @@ type permit struct {
 	denied []string   // were named and are refused
 }
 
-// permitted says to which agents an action may be done: of those named, or of
-// all for nil. The error is that of a user who may do it to none that he named.
-func (a *API) permitted(ctx context.Context, c *dapi.Call, action string, named []string) (permit, error) {
+// readable says which agents a user may read of: of those named, or of all for
+// nil. The error is that of one who may read of none that he named.
+func (a *API) readable(ctx context.Context, c *dapi.Call, named []string) (permit, error) {
 	if a.cfg.Database == nil {
 		return permit{}, errNoDatabase
 	}
-	if named == nil && c.Permissions.AllowsAll(action, agentID) {
+	if named == nil && c.Permissions.AllowsAll(agentRead, agentID) {
 		return permit{all: true}, nil
 	}
 	var all []agent.ID
 	verdict, err := c.Permissions.Filter(rbac.Ask{
-		Action: action, Type: agentID, Named: named,
+		Action: agentRead, Type: agentID, Named: named,
 		All: func() (ids []string, err error) {
 			err = a.cfg.Database.EachNode(ctx, nil, func(id agent.ID, _ string) {
 				all, ids = append(all, id), append(ids, id.String())
@@ -66,7 +66,7 @@ func (a *API) permitted(ctx context.Context, c *dapi.Call, action string, named 
 	return p, nil
 }
 
-// none tells whether there is no agent that the action may be done to.
+// none tells whether there is no agent to read of.
 func (p *permit) none() bool { return !p.all && len(p.ids) == 0 }
 
 // narrow adds to a condition that an agent is permitted.

@@ -46,7 +46,7 @@ func (s *states) JSON() json.RawMessage {
 }
 
 func (a *API) summaryStatus(ctx context.Context, c *dapi.Call, args namedArgs) (result.Result, error) {
-	p, err := a.permitted(ctx, c, agentRead, args.Agents)
+	p, err := a.readable(ctx, c, args.Agents)
 	if err != nil {
 		return nil, err
 	}
@@ -86,7 +86,7 @@ func (a *API) agentsOf(p *permit) (*query.Where, error) {
 }
 
 func (a *API) summaryOS(ctx context.Context, c *dapi.Call, args namedArgs) (result.Result, error) {
-	p, err := a.permitted(ctx, c, agentRead, args.Agents)
+	p, err := a.readable(ctx, c, args.Agents)
 	if err != nil {
 		return nil, err
 	}
@@ -116,7 +116,7 @@ type distinctArgs struct {
 }
 
 func (a *API) distinct(ctx context.Context, c *dapi.Call, args distinctArgs) (result.Result, error) {
-	p, err := a.permitted(ctx, c, agentRead, args.Agents)
+	p, err := a.readable(ctx, c, args.Agents)
 	if err != nil {
 		return nil, err
 	}

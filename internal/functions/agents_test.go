@@ -219,7 +219,7 @@ func TestAgents_Plain(t *testing.T) {
 }
 
 func quoted(text string) string {
-	b, _ := json.Marshal(text) //nolint:errcheck // a text
+	b, _ := json.Marshal(text)
 	return string(b)
 }
 

@@ -78,13 +78,13 @@ func presentTable(list []dapi.Function) string {
 	for _, f := range list {
 		var params, needs []string
 		for _, p := range f.Params {
-			if slices.Contains(ofLists, p.Name) && len(f.Params) >= len(ofLists) {
-				if p.Name == ofLists[0] {
-					params = append(params, "*list*")
-				}
-			} else if p.Required {
+			switch common := slices.Contains(ofLists, p.Name) && len(f.Params) >= len(ofLists); {
+			case common && p.Name == ofLists[0]:
+				params = append(params, "*list*")
+			case common:
+			case p.Required:
 				params = append(params, "**"+p.Name+"**")
-			} else {
+			default:
 				params = append(params, p.Name)
 			}
 		}

@@ -83,7 +83,7 @@ func compact(text string) string {
 	if json.Unmarshal([]byte(text), &v) != nil {
 		return text
 	}
-	b, _ := json.Marshal(v) //nolint:errcheck // it was JSON
+	b, _ := json.Marshal(v)
 	return string(b)
 }
 

@@ -45,6 +45,11 @@ func sorted(keys [][]any, descending bool) []int {
 		})
 		return order
 	}
+	for _, key := range keys {
+		for i, v := range key {
+			key[i] = inOrder(v)
+		}
+	}
 	slices.SortStableFunc(order, func(a, b int) int {
 		for i := range keys[a] {
 			c := compareLeaves(keys[a][i], keys[b][i])
@@ -101,13 +106,23 @@ func kindOf(v any) int {
 	return kindOther
 }
 
-// compareLeaves compares texts whatever the case, numbers by value.
-func compareLeaves(a, b any) int {
-	if x, ok := a.(json.Number); ok {
-		f, _ := x.Float64() //nolint:errcheck // a JSON number; beyond all floats it is infinite
-		y, _ := b.(json.Number)
-		g, _ := y.Float64() //nolint:errcheck // the same
-		return cmp.Compare(f, g)
+// inOrder is a value as compareLeaves takes it: a number as a float64, all else
+// as a text in small letters.
+func inOrder(v any) any {
+	if n, ok := v.(json.Number); ok {
+		f, _ := n.Float64() // a JSON number; beyond all floats it is infinite
+		return f
 	}
-	return cmp.Compare(strings.ToLower(leafText(a)), strings.ToLower(leafText(b)))
+	return strings.ToLower(leafText(v))
+}
+
+// compareLeaves compares two values that inOrder gave for one kind.
+func compareLeaves(a, b any) int {
+	if x, ok := a.(float64); ok {
+		y, _ := b.(float64)
+		return cmp.Compare(x, y)
+	}
+	x, _ := a.(string)
+	y, _ := b.(string)
+	return cmp.Compare(x, y)
 }

@@ -1,7 +1,6 @@
 package query
 
 import (
-	"cmp"
 	"encoding/json"
 	"slices"
 	"strconv"
@@ -173,7 +172,7 @@ func (t *Table) order(s *Sort) (fields []*Field, err error) {
 
 func (t *Table) badSort(wrong []string) error {
 	allowed := t.names()
-	slices.SortFunc(allowed, func(a, b string) int { return cmp.Compare(a, b) })
+	slices.Sort(allowed)
 	text := strings.Builder{}
 	for i, name := range allowed {
 		if i > 0 {
