@@ -52,6 +52,7 @@ type CallReport struct {
 	Clients   int     `json:"clients"`
 	PerSecond float64 `json:"per_s"`
 	MS        Figure  `json:"ms"`
+	CPU       CPUCost `json:"cpu_us"` // of one call
 }
 
 // LargeReport is an answer that is far longer than a frame, by way of a worker.
@@ -62,6 +63,7 @@ type LargeReport struct {
 	WorkerPeak int64   `json:"worker_peak_rss"`
 	MasterBase int64   `json:"master_rss"`
 	WorkerBase int64   `json:"worker_rss"`
+	CPU        CPUCost `json:"cpu_us"`
 }
 
 // localCall is a kind of call.
@@ -88,6 +90,7 @@ func localCalls() []localCall {
 type dapiBench struct {
 	o      DAPIOptions
 	report DAPIReport
+	fleet  *fleet.Fleet // the cluster that is measured now; nil for sockets of others
 }
 
 // DAPI measures the local sockets of a master and of a worker.
@@ -141,6 +144,8 @@ func (b *dapiBench) cluster(ctx context.Context, agents int, run func(context.Co
 	if err := f.Start(ctx, nil); err != nil {
 		return err
 	}
+	b.fleet = f
+	defer func() { b.fleet = nil }()
 	return run(ctx, f)
 }
 
@@ -176,6 +181,10 @@ func (b *dapiBench) measure(ctx context.Context, where, socket string, call loca
 	if _, err := localsock.Ask(ctx, socket, localsock.ClientOptions{}, call.command, []byte(call.payload)); err != nil {
 		return CallReport{}, fmt.Errorf("%s: %s: %w", where, call.name, err)
 	}
+	cost, err := b.costs()
+	if err != nil {
+		return CallReport{}, err
+	}
 	var took latencies
 	limited, cancel := context.WithTimeout(ctx, b.o.Time)
 	defer cancel()
@@ -193,8 +202,13 @@ func (b *dapiBench) measure(ctx context.Context, where, socket string, call loca
 			return nil
 		})
 	}
-	err := g.Wait()
-	return CallReport{where, call.name, clients, float64(len(took.s)) / time.Since(began).Seconds(), took.figure()}, err
+	if err := g.Wait(); err != nil {
+		return CallReport{}, err
+	}
+	r := CallReport{Where: where, Call: call.name, Clients: clients, MS: took.figure()}
+	r.PerSecond = float64(len(took.s)) / time.Since(began).Seconds()
+	r.CPU, err = cost(len(took.s))
+	return r, err
 }
 
 // frozenCalls is how many calls wait for the node that does not answer.
@@ -249,6 +263,10 @@ func (b *dapiBench) large(ctx context.Context, f *fleet.Fleet) error {
 	if r.MasterBase, r.WorkerBase, err = peaksOf(f); err != nil {
 		return err
 	}
+	cost, err := b.costs()
+	if err != nil {
+		return err
+	}
 	call := function("wazuh.agent", "get_agents", fmt.Sprintf(`{"limit": %d}`, b.o.Many), "")
 	began := time.Now()
 	answer, err := localsock.Ask(ctx, socketOf(worker), localsock.ClientOptions{}, "dapi", []byte(call))
@@ -256,6 +274,9 @@ func (b *dapiBench) large(ctx context.Context, f *fleet.Fleet) error {
 		return fmt.Errorf("large answer: %w", err)
 	}
 	r.Bytes, r.Seconds = len(answer), time.Since(began).Seconds()
+	if r.CPU, err = cost(1); err != nil {
+		return err
+	}
 	m, err := master.Usage()
 	if err != nil {
 		return err
