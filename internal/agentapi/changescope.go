@@ -87,8 +87,15 @@ func (s *scope) finish(r *result.Affected, hidden ...fault.Code) {
 	}
 }
 
-// fail adds a failed item.
+// fail adds a failed item. There may be very many, so that equal errors are told
+// by their number alone.
 func fail(r *result.Affected, code fault.Code, id string) {
+	for i := range r.Failed {
+		if f := &r.Failed[i]; f.Err.Code == code && f.Err.Extra == nil {
+			f.IDs = append(f.IDs, fault.TextID(id))
+			return
+		}
+	}
 	r.Fail(fault.New(code, nil), fault.TextID(id))
 }
 
