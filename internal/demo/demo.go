@@ -1,7 +1,8 @@
 // Package demo shows a cluster at work: a master and its workers as processes
 // on this machine, a rule that is changed and arrives, a file that is tampered
-// with and healed, agents that report, move and change groups, a worker that is
-// killed and comes back. Then it lets the user try the rest.
+// with and healed, agents that report, move and change groups, a request that
+// finds its way to an agent's node, a worker that is killed and comes back. Then
+// it lets the user try the rest.
 package demo
 
 import (
@@ -47,6 +48,7 @@ type Result struct {
 	Agents    map[string]int     `json:"agents"`      // simulated ones, by the node that they report to, as the master says
 	Reported  float64            `json:"reported_ms"` // their first report, until the master knew all of them
 	Moved     float64            `json:"moved_ms"`    // an agent that reports to another worker, until the master knew
+	Call      *Call              `json:"call"`        // a request made on the first worker for an agent of the last
 	Assigned  map[string]float64 `json:"assigned_ms"` // a group given on the master, until it was at each worker
 	Returned  float64            `json:"returned_ms"` // a killed worker, from its restart until it had what it had missed
 	Took      float64            `json:"took_ms"`     // all of it
@@ -128,6 +130,7 @@ func (s *show) perform(ctx context.Context) error {
 		{"heal a file", s.heal},
 		{"let agents report", s.report},
 		{"move an agent", s.move},
+		{"ask any node", s.call},
 		{"assign a group", s.assign},
 		{"kill a worker and start it again", s.killAndReturn},
 		{"compare all nodes", s.compare},

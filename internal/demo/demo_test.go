@@ -103,6 +103,10 @@ func TestDemo_Once(t *testing.T) {
 	if r.Agents["worker1"] != 11 || r.Agents["worker2"] != 13 {
 		t.Errorf("agents: %v", r.Agents)
 	}
+	if c := r.Call; c == nil || c.Delivered <= 0 || c.Answered <= 0 || len(c.Path) != 3 ||
+		c.Path[0].Node != "worker1" || c.Path[1].Node != "master" || c.Path[2].Node != "worker2" || c.Path[0].Took < c.Path[2].Took {
+		t.Errorf("call: %+v", c)
+	}
 	for name, ms := range map[string]float64{
 		"ready": r.Ready, "changed": r.Changed["worker1"], "healed": r.Healed, "returned": r.Returned, "took": r.Took,
 		"reported": r.Reported, "moved": r.Moved, "assigned": r.Assigned["worker2"],
@@ -112,7 +116,7 @@ func TestDemo_Once(t *testing.T) {
 		}
 	}
 	for _, want := range []string{
-		"12 agents report to worker1", "moves from worker1 to worker2", "All 24 agents are the same on all 3 nodes",
+		"12 agents report to worker1", "moves from worker1 to worker2", "restarted, which reports to worker2", "knew the agent's node", "the message was there after", "All 24 agents are the same on all 3 nodes",
 		"arrived at worker1 after", "arrived at worker2 after", "healed on worker1 after", "worker2 is back", "the same on all 3 nodes",
 	} {
 		if !strings.Contains(shown.String(), want) {
