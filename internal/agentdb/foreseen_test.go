@@ -126,6 +126,23 @@ func followUntilKilled(t *testing.T, path string, acks int) (last agent.ID) {
 	return last
 }
 
+// An agent that a statement removes is not foreseen any more.
+func TestForeseen_RemovedByAStatement(t *testing.T) {
+	s := start(t, master, func(o *Options) { o.AllowWrites = true })
+	if err := s.FollowAgent(t.Context(), NewAgent{ID: 1, Name: "a"}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.SQL(t.Context(), "DELETE FROM agent WHERE id = 1", true); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.InsertAgent(t.Context(), NewAgent{ID: 1, Name: "a"}); err != nil {
+		t.Error(err)
+	}
+	if broken := new(QueryError); !errors.As(s.InsertAgent(t.Context(), NewAgent{ID: 1, Name: "a"}), &broken) {
+		t.Error("it was enrolled twice")
+	}
+}
+
 // What is foreseen is forgotten with the agent, and when it is old.
 func TestForeseen_IsForgotten(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "global.db")

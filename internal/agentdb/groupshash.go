@@ -240,7 +240,8 @@ func (t *tx) writeGroupText(id agent.ID, text, sync string) error {
 		r.group = text
 		if sync != "" {
 			if r.regroup = sync == syncReq; r.regroup {
-				r.regroups++
+				t.s.regroups++
+				r.regroups = t.s.regroups
 			}
 		}
 	}

@@ -362,3 +362,35 @@ func FuzzReadAssignments(f *testing.F) {
 		}
 	})
 }
+
+// Groups that have changed while they were on their way are still to be sent out,
+// also when all agents were read again meanwhile.
+func TestPendingGroups_ChangedOnTheWay(t *testing.T) {
+	s := start(t, func(o *Options) { o.Master, o.AllowWrites = true, true })
+	insert(t, s, 1)
+	must(t, errors.Join(s.InsertGroup(t.Context(), "default"), s.InsertGroup(t.Context(), "a")))
+	set := func(mode string) {
+		must(t, s.SetGroups(t.Context(), GroupChange{mode, syncReq, []AgentGroups{{ID: 1, Groups: []string{"a"}}}}))
+	}
+	set(GroupsOverride)
+	readAgain := func() {
+		if _, err := s.SQL(t.Context(), "UPDATE agent SET os_arch = 'x' WHERE id = 1", true); err != nil {
+			t.Fatal(err)
+		}
+	}
+	readAgain()
+	_, confirm, err := s.PendingGroups(t.Context())
+	must(t, err)
+	set(GroupsRemove)
+	readAgain()
+	must(t, confirm(t.Context()))
+	if r, _ := s.roster.get(1); !r.regroup {
+		t.Error("nobody will be told of the groups")
+	}
+	_, confirm, err = s.PendingGroups(t.Context())
+	must(t, err)
+	must(t, confirm(t.Context()))
+	if r, _ := s.roster.get(1); r.regroup {
+		t.Error("what was confirmed is still to be sent out")
+	}
+}

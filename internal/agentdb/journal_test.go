@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -90,6 +91,13 @@ func TestJournal_WhoeverReadsSeesTheTruth(t *testing.T) {
 		"statement": sql("SELECT Last_Keepalive FROM agent WHERE id = 2"),
 		"all":       sql("SELECT * FROM agent WHERE id = 2"),
 		"condition": sql("SELECT id, name FROM agent WHERE id = 2 AND last_keepalive > 1650000000"),
+		"query": func(s *Store) (text []byte, err error) {
+			err = s.Query(t.Context(), "SELECT id, name, last_keepalive FROM agent WHERE id = 2", nil, func(st *sqlitedb.Stmt) error {
+				text = fmt.Appendf(nil, "of agent %d: %d", st.ColumnInt64(0), st.ColumnInt64(2))
+				return nil
+			})
+			return text, err
+		},
 		"page of those to report": func(s *Store) ([]byte, error) {
 			page, err := s.SyncInfo(t.Context(), nil)
 			return page.JSON, err

@@ -30,7 +30,7 @@ func (s *Store) replayJournal(ctx context.Context) error {
 				return err
 			}
 		}
-		return sqlitedb.Exec(c, "DELETE FROM t_keepalive")
+		return emptyJournal(c)
 	})
 	if err != nil {
 		return fmt.Errorf("read the journal of keep-alives: %w", err)
@@ -64,6 +64,14 @@ func readJournal(c *sqlitedb.Conn) (last map[agent.ID]said, odd int, err error) 
 		return nil
 	})
 	return last, odd, err
+}
+
+// emptyJournal leaves an empty table, also when there was none.
+func emptyJournal(c *sqlitedb.Conn) error {
+	if err := sqlitedb.Exec(c, journalTable); err != nil {
+		return err
+	}
+	return sqlitedb.Exec(c, "DELETE FROM t_keepalive")
 }
 
 // followRow is follow for one agent.

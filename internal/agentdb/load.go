@@ -2,6 +2,7 @@ package agentdb
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"math"
 
@@ -27,8 +28,9 @@ func (s *Store) loadRoster(ctx context.Context, keep bool) error {
 		return err
 	}
 	seq := s.roster.seq + 1 // nothing handed out before is still the same
+	s.regroups++
 	for p := range fresh.afterLocked(math.MinInt32) {
-		p.seq = seq
+		p.seq, p.regroups = seq, s.regroups
 	}
 	if keep {
 		fresh.keepPrints(s.roster)
@@ -43,7 +45,8 @@ func (s *Store) loadRoster(ctx context.Context, keep bool) error {
 
 // reloadAfterWrite is loadRoster for what was written behind the records' back.
 func (s *Store) reloadAfterWrite(keep bool) {
-	if err := s.loadRoster(context.Background(), keep); err != nil {
+	err := errors.Join(s.loadRoster(context.Background(), keep), s.loadForeseen(context.Background()))
+	if err != nil {
 		s.log.Error("The agents could not be read again; lists and counts are old until the next start.", slog.Any("error", err))
 	}
 }
@@ -124,7 +127,9 @@ func statusIn(st *sqlitedb.Stmt, col int) agent.Status {
 func (t *tx) readAgain(id agent.ID) error {
 	err := sqlitedb.Select(t.c, selectRecord+" WHERE id = ?1", func(st *sqlitedb.Stmt) error {
 		if r := t.edit(id); r != nil {
+			regroups := r.regroups
 			*r = readRecord(st, nil)
+			r.regroups = regroups
 		}
 		return nil
 	}, int64(id))

@@ -157,9 +157,14 @@ func (s *Store) writeLagging(ctx context.Context, ids []agent.ID) error {
 	return nil
 }
 
+// catchUpKeepalives has all rows follow that are behind the journal.
+func (s *Store) catchUpKeepalives(ctx context.Context) error {
+	return s.writeLagging(ctx, s.journal.allBehind())
+}
+
 // catchUpAll writes all that lags.
 func (s *Store) catchUpAll(ctx context.Context) error {
-	if err := s.writeLagging(ctx, s.journal.allBehind()); err != nil {
+	if err := s.catchUpKeepalives(ctx); err != nil {
 		return err
 	}
 	for s.roster.lagging.Load() > 0 {
@@ -170,15 +175,33 @@ func (s *Store) catchUpAll(ctx context.Context) error {
 	return nil
 }
 
-// mayShowMarks reports whether a statement can read the column; mayShowKeepalives
-// the last keep-alives.
-func mayShowMarks(statement string) bool { return mayShow(statement, "sync_status") }
+// shown is what a statement can read of the columns in which rows lag.
+type shown struct {
+	keepalives, marks bool
+	caughtUp          bool // it may
+}
 
-func mayShowKeepalives(statement string) bool { return mayShow(statement, "last_keepalive") }
+// newShown is for one statement. SQLite tells of no column that a join compares
+// because both sides have it.
+func newShown(statement string, caughtUp bool) shown {
+	lower := strings.ToLower(statement)
+	joins := strings.Contains(lower, "natural") || strings.Contains(lower, "using")
+	return shown{keepalives: joins, marks: joins, caughtUp: caughtUp}
+}
 
-func mayShow(statement, column string) bool {
-	statement = strings.ToLower(statement)
-	return strings.Contains(strings.ReplaceAll(statement, "count(*)", ""), "*") || strings.Contains(statement, column)
+func (n *shown) mayRead(table, column string) bool {
+	if table != "agent" {
+		return true
+	}
+	switch column {
+	case "last_keepalive":
+		n.keepalives = true
+	case "sync_status":
+		n.marks = true
+	default:
+		return true
+	}
+	return n.caughtUp
 }
 
 // writeMarks writes all that lags by the given connection; the roster is to be
@@ -197,7 +220,7 @@ func (s *Store) writeMarks(c *sqlitedb.Conn) error {
 			return err
 		}
 	}
-	return sqlitedb.Exec(c, "DELETE FROM t_keepalive")
+	return emptyJournal(c)
 }
 
 // lastMarks writes all that lags at the writer's end.

@@ -119,3 +119,69 @@ func TestMarks_AStatementThatWritesKeepsThem(t *testing.T) {
 	}
 	sameRoster(t, s)
 }
+
+// Whichever way a statement reaches the columns in which rows lag, it sees the
+// truth; and only then are the rows written for it.
+func TestSQL_SeesTheTruth(t *testing.T) {
+	const first, later = 1990000000, 1990000001
+	s := start(t, func(o *Options) { o.AllowWrites = true })
+	insert(t, s, 2)
+	for _, statement := range []string{
+		"CREATE VIEW seen AS SELECT id, last_keepalive AS at, sync_status AS mark FROM agent",
+		"CREATE TABLE times (id, last_keepalive)", "INSERT INTO times VALUES (2, 1990000001)",
+	} {
+		if _, err := s.SQL(t.Context(), statement, true); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, tt := range []struct {
+		statement, want string
+		rests           bool
+	}{
+		{"SELECT id, last_keepalive AS at FROM agent WHERE id = 2", `[{"id":2,"at":1990000001}]`, true},
+		{"SELECT a.\"LAST_KEEPALIVE\" AS at FROM agent a WHERE id = 2", `[{"at":1990000001}]`, true},
+		{"SELECT [last_keepalive]+0 AS at FROM (SELECT agent.* FROM agent) WHERE id = 2", `[{"at":1990000001}]`, true},
+		{"SELECT id FROM (SELECT * FROM agent WHERE id > 0 ORDER BY last_keepalive DESC LIMIT 1)", `[{"id":2}]`, true},
+		{"SELECT id FROM agent WHERE id = 2 AND EXISTS (SELECT 1 FROM agent b WHERE b.last_keepalive = 1990000001)", `[{"id":2}]`, true},
+		{"SELECT at FROM seen WHERE id = 2", `[{"at":1990000001}]`, true},
+		{"SELECT count(at) AS n FROM seen WHERE id IN (SELECT id FROM seen WHERE at = 1990000001)", `[{"n":1}]`, true},
+		{"SELECT id FROM agent NATURAL JOIN times", `[{"id":2}]`, true},
+		{"SELECT id FROM agent JOIN times USING (id, last_keepalive)", `[{"id":2}]`, true},
+		{"SELECT count(*) AS n FROM agent", `[{"n":3}]`, false},
+		{"SELECT * FROM labels", `[]`, false},
+		{"SELECT id, 'last_keepalive' AS x FROM agent WHERE id = 2", `[{"id":2,"x":"last_keepalive"}]`, false},
+	} {
+		for _, at := range []int64{first - 1, first} { // the second one goes to the journal
+			must(t, s.SetSyncInfo(t.Context(), fullReport(1, 2, "worker1", at, agent.Active)))
+		}
+		s.journal.restTil.Store(0)
+		must(t, s.SetSyncInfo(t.Context(), fullReport(2, 2, "worker1", later, agent.Active)))
+		if !s.journal.isBehind(2) {
+			t.Fatal("the row is not behind")
+		}
+		page, err := s.SQL(t.Context(), tt.statement, false)
+		if err != nil || string(page.JSON) != tt.want || s.journal.open(time.Now().Unix()) == tt.rests {
+			t.Errorf("%s: %s, %v; rows are written at once: %v", tt.statement, page.JSON, err, !tt.rests)
+		}
+	}
+}
+
+// A statement may drop our own tables, too.
+func TestSQL_DropsTablesOfOurs(t *testing.T) {
+	s := heard(t, func(o *Options) { o.AllowWrites, o.Master = true, true })
+	must(t, s.FollowAgent(t.Context(), NewAgent{ID: 7, Name: "a"}))
+	for _, table := range []string{"t_keepalive", "t_foreseen"} {
+		if _, err := s.SQL(t.Context(), "DROP TABLE "+table, true); err != nil {
+			t.Error(err)
+		}
+	}
+	for at := range int64(2) {
+		must(t, s.SetSyncInfo(t.Context(), fullReport(1, 3, "worker1", 1990000000+at, agent.Active)))
+	}
+	if s.journal.behind.Load() != 3 {
+		t.Error(s.journal.behind.Load(), "rows are behind")
+	}
+	must(t, s.FollowAgent(t.Context(), NewAgent{ID: 8, Name: "a"}))
+	sameRoster(t, s)
+	sameAfterCrash(t, s)
+}

@@ -96,21 +96,22 @@ func (s *Store) SQL(ctx context.Context, statement string, write bool) (Page, er
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.o.QueryTime)
 	defer cancel()
-	keepalives := mayShowKeepalives(statement)
-	if keepalives {
+	p, shown := newPagerOf(sqlLimit), newShown(statement, !s.lags())
+	run := func(c *sqlitedb.Conn) error {
+		*p = *newPagerOf(sqlLimit)
+		return sqlitedb.GuardReads(c, shown.mayRead, func() error { return runStatement(c, statement, p) })
+	}
+	err := s.read(ctx, run)
+	if shown.keepalives {
 		s.journal.rest()
 	}
-	if keepalives || mayShowMarks(statement) {
+	if !shown.caughtUp && (shown.keepalives || shown.marks) {
 		if err := s.catchUpAll(ctx); err != nil {
 			return Page{}, err
 		}
+		shown.caughtUp = true
+		err = s.read(ctx, run)
 	}
-	p := newPagerOf(sqlLimit)
-	run := func(c *sqlitedb.Conn) error {
-		*p = *newPagerOf(sqlLimit)
-		return sqlitedb.Guard(c, func() error { return runStatement(c, statement, p) })
-	}
-	err := s.read(ctx, run)
 	if err == nil || !errors.Is(err, sqlitedb.ErrReadOnly) {
 		return p.page(), err
 	}
@@ -124,7 +125,11 @@ func (s *Store) SQL(ctx context.Context, statement string, write bool) (Page, er
 			if err := s.writeMarks(c); err != nil {
 				return err
 			}
-			return run(c)
+			shown.caughtUp = true
+			if err := run(c); err != nil {
+				return err
+			}
+			return emptyJournal(c) // the statement may have been about it
 		})
 		if err == nil {
 			s.journal.clear()

@@ -42,7 +42,7 @@ type record struct {
 	// seq grows with each change of what is reported of the agent.
 	seq uint64
 
-	// regroups grows with each change of the groups that is to be sent out.
+	// regroups is another one with each change of the groups that is to be sent out.
 	regroups uint32
 
 	// print is a fingerprint of the columns that rarely change and of the labels,

@@ -58,7 +58,7 @@ func sameRoster(t testing.TB, s *Store) {
 	s.roster.mu.RLock()
 	for p := range s.roster.afterLocked(-1 << 31) {
 		r := s.roster.unpackLocked(p)
-		r.seq, r.print, r.told = 0, 0, 0
+		r.seq, r.print, r.told, r.regroups = 0, 0, 0, 0
 		if r.lags {
 			r.syncreq, r.lags = !r.syncreq, false // what the table is known to say
 		}

@@ -2,6 +2,7 @@ package agentdb
 
 import (
 	"context"
+	"strings"
 
 	"testudo/internal/sqlitedb"
 )
@@ -9,10 +10,16 @@ import (
 // Query calls each with every row of a statement that only reads; args are the
 // values of its parameters. It sees one committed state, and ends after
 // Options.QueryTime. The column sync_status may lag behind what other methods
-// say. The statement is not kept prepared: those that users shape are many. A
+// say; last_keepalive does not, if the statement names it. The statement is not kept prepared: those that users shape are many. A
 // QueryError is what the database says of it.
 func (s *Store) Query(ctx context.Context, statement string, args []any, each func(*sqlitedb.Stmt) error) error {
 	ctx, cancel := context.WithTimeout(ctx, s.o.QueryTime)
 	defer cancel()
+	if strings.Contains(statement, "last_keepalive") {
+		s.journal.rest()
+		if err := s.catchUpKeepalives(ctx); err != nil {
+			return err
+		}
+	}
 	return s.read(ctx, func(c *sqlitedb.Conn) error { return sqlitedb.SelectOnce(c, statement, each, args...) })
 }

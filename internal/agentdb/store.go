@@ -92,6 +92,7 @@ type Store struct {
 	tx       *tx
 	foreseen foreseen
 	cursor   agent.ID // of SyncInfo
+	regroups uint32   // the last one given, see record
 	trouble  trouble
 }
 

@@ -13,8 +13,19 @@ const guardedLength = 4 << 20
 // reach other files, change the connection's settings, end the transaction, or
 // make values of more than 4 MiB. (Code is never loaded by this build of SQLite.) Such a statement fails with "not
 // authorized".
-func Guard(c *Conn, fn func() error) error {
-	if err := c.SetAuthorizer(sqlite.AuthorizeFunc(authorize)); err != nil {
+func Guard(c *Conn, fn func() error) error { return GuardReads(c, nil, fn) }
+
+// GuardReads is Guard that asks mayRead, unless it is nil, for each column of a table
+// that a statement can read, by itself or through a view. With a false one the
+// statement fails as one that is not authorized.
+func GuardReads(c *Conn, mayRead func(table, column string) bool, fn func() error) error {
+	both := func(a sqlite.Action) sqlite.AuthResult {
+		if mayRead != nil && a.Type() == sqlite.OpRead && !mayRead(a.Table(), a.Column()) {
+			return sqlite.AuthResultDeny
+		}
+		return authorize(a)
+	}
+	if err := c.SetAuthorizer(sqlite.AuthorizeFunc(both)); err != nil {
 		return err
 	}
 	before := c.Limit(sqlite.LimitLength, guardedLength)
