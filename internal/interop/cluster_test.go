@@ -140,7 +140,7 @@ func (c *cluster) add(m maker, role, name, dir string) *node {
 	c.made = append(c.made, n)
 	var err error
 	switch {
-	case n.isExternal():
+	case n.isExternal(), n.isInstalled():
 		err = c.makeExternal(n)
 	case m == ours:
 		err = c.makeOurs(n)
@@ -161,14 +161,15 @@ func (c *cluster) makeOurs(n *node) error {
 	return os.WriteFile(filepath.Join(n.home, "etc/cluster.json"), c.clusterJSON(), 0o640)
 }
 
-// makeExternal makes a home of theirs for a node of ours. The master is told by a
-// setting to leave the database to the daemon there, the worker by its name.
+// makeExternal makes a home of theirs for a node of ours. One that leaves the
+// database to the daemon there is told so by a setting as a master, and by its
+// name as a worker.
 func (c *cluster) makeExternal(n *node) error {
 	if err := c.makeTheirs(n); err != nil {
 		return err
 	}
 	settings := "metrics:\n  address: \"\"\n"
-	if n.role == master {
+	if n.isExternal() && n.role == master {
 		settings += "services:\n  agentdb: external\n"
 	}
 	if err := os.WriteFile(filepath.Join(n.home, "etc/testudo.yaml"), []byte(settings), 0o640); err != nil {

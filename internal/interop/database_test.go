@@ -25,6 +25,8 @@ const (
 	external keeping = "beside a real database"
 	// Real cluster daemons are clients of our database.
 	served keeping = "over our database"
+	// Ours stands in an installation's home, with its own database.
+	installed keeping = "in an installation"
 )
 
 // database is what runs beside a node for it to have an agent database.
@@ -37,6 +39,10 @@ func (n *node) isExternal() bool { return n.maker == ours && n.keeping == extern
 
 // isServed says whether a real node has our database.
 func (n *node) isServed() bool { return n.maker == theirs && n.keeping == served }
+
+// isInstalled says whether a node of ours stands in an installation's home and
+// has its own database.
+func (n *node) isInstalled() bool { return n.maker == ours && n.keeping == installed }
 
 // followsFiles says whether the node itself makes rows of what client.keys and
 // etc/shared say. Where it does not, the installation's other daemons would, and

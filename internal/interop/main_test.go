@@ -5,24 +5,26 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"testing"
 
 	"testudo/internal/cli"
 )
 
-// The names under which this test binary is a node of ours: its own, and that of
-// the program that it takes the place of.
+// The names under which this test binary is ours: its own, and those of the
+// programs that it takes the place of.
 const (
 	program  = "testudo"
 	replaced = "wazuh-clusterd"
+	tool     = "cluster_control"
 )
 
 // clusters is how many run at a time, at least, unless -parallel says otherwise.
 const clusters = 4
 
 func TestMain(m *testing.M) {
-	if name := filepath.Base(os.Args[0]); name == program || name == replaced {
+	if name := filepath.Base(os.Args[0]); slices.Contains([]string{program, replaced, tool}, name) {
 		os.Exit(cli.Main(os.Args, cli.Streams{Out: os.Stdout, Err: os.Stderr}))
 	}
 	flag.Parse()

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -41,6 +42,9 @@ type node struct {
 	process  *process
 	leaving  int       // how long the log was when the test began to end the nodes; 0 before
 	database *database // nil where the node itself, or its program, sees to it
+
+	sentMu sync.Mutex
+	sent   []string // to agents
 }
 
 // process is one run of a node.
@@ -100,10 +104,11 @@ func (n *node) command() *exec.Cmd {
 
 // environment is that of what the reference runs for a home.
 func (n *node) environment() []string {
-	if n.isServed() {
-		return append(os.Environ(), "REFERENCE_WDB=no")
+	env := append(os.Environ(), "REFERENCE_DAEMONS=fake")
+	if n.isServed() || n.isInstalled() {
+		return append(env, "REFERENCE_WDB=no")
 	}
-	return os.Environ()
+	return env
 }
 
 func (n *node) outputPath() string { return n.home + ".out" }
