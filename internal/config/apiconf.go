@@ -16,7 +16,7 @@ import (
 // home.
 const (
 	APIConfPath = "api/configuration/api.yaml"
-	apiKeys     = "api/configuration/ssl"
+	apiTLSDir   = "api/configuration/ssl"
 )
 
 const mostAPIConf = 1 << 20
@@ -156,7 +156,7 @@ func apiConf(home string, text []byte) (c APIConf, err error) {
 		}
 	}
 	for _, name := range []*string{&c.HTTPS.Key, &c.HTTPS.Certificate, &c.HTTPS.CA} {
-		*name = filepath.Join(home, apiKeys, filepath.Base(*name))
+		*name = filepath.Join(home, apiTLSDir, filepath.Base(*name))
 	}
 	return c, nil
 }

@@ -40,7 +40,7 @@ var components = []component{
 }
 
 const (
-	passwordFile = "etc/authd.pass"
+	passwordFile = "etc/authd.pass" //nolint:gosec // where it is, not what it is
 	mostPassword = 4096
 	mostName     = 256 // of a configuration
 )

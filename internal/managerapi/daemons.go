@@ -18,7 +18,7 @@ import (
 // daemonNames are all daemons of an installation, in the order in which their
 // states are told.
 var daemonNames = []string{
-	"wazuh-agentlessd", "wazuh-analysisd", "wazuh-authd", "wazuh-csyslogd", "wazuh-dbd", "wazuh-monitord",
+	"wazuh-agentlessd", "wazuh-analysisd", "wazuh-authd", "wazuh-csyslogd", "wazuh-dbd", "wazuh-monitord", //nolint:misspell // its name
 	"wazuh-execd", "wazuh-integratord", "wazuh-logcollector", "wazuh-maild", "wazuh-remoted", "wazuh-reportd",
 	"wazuh-syscheckd", "wazuh-clusterd", "wazuh-modulesd", "wazuh-db", "wazuh-apid",
 }

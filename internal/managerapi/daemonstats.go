@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"math"
+	"slices"
 	"time"
 
 	"testudo/internal/agent"
@@ -73,10 +74,8 @@ func (a *API) daemonStats(ctx context.Context, c *dapi.Call, args daemonStatsArg
 func takeStats(ctx context.Context, r *result.Affected, daemon talker, item result.Object, err error) error {
 	if err == nil {
 		dated(item, "timestamp")
-		if agents := item.Get("agents"); agents == nil {
+		if !item.Has("agents") { // with them, the original leaves it as it came
 			dated(item, "uptime")
-		} else if err := datedAgents(item, agents); err != nil {
-			return err
 		}
 		return r.Add(item)
 	}
@@ -135,25 +134,23 @@ func replace(o result.Object, name string, value json.RawMessage) {
 	}
 }
 
-// datedAgents makes moments of the seconds of each agent.
-func datedAgents(item result.Object, agents json.RawMessage) error {
-	var list []json.RawMessage
+// datedAgents reads a list of agents and makes moments of the seconds of each.
+func datedAgents(agents json.RawMessage) (list []json.RawMessage, err error) {
+	if agents == nil {
+		return nil, nil
+	}
 	if json.Unmarshal(agents, &list) != nil {
-		return errAnswer
+		return nil, errAnswer
 	}
 	for i, raw := range list {
 		o, err := readConfig(raw)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		dated(o, "uptime")
 		list[i] = o.JSON()
 	}
-	encoded, err := json.Marshal(list)
-	if err == nil {
-		replace(item, "agents", encoded)
-	}
-	return err
+	return list, nil
 }
 
 type agentStatsArgs struct {
@@ -180,16 +177,37 @@ func (a *API) daemonStatsOfAgents(ctx context.Context, c *dapi.Call, args agentS
 		return nil, err
 	}
 	ids := askable(r, scope, args.Agents != nil)
-	for start := 0; start < len(ids); start += statsOnce {
-		part := ids[start:min(start+statsOnce, len(ids))]
-		for _, daemon := range daemons {
-			item, err := a.statsOf(ctx, daemon, "getagentsstats", map[string]any{"agents": part})
-			if err := takeStats(ctx, r, daemon, item, err); err != nil {
-				return nil, err
-			}
+	if len(ids) == 0 {
+		return r, nil
+	}
+	for _, daemon := range daemons {
+		item, err := a.statsOfAgents(ctx, daemon, ids)
+		if err := takeStats(ctx, r, daemon, item, err); err != nil {
+			return nil, err
 		}
 	}
 	return r, nil
+}
+
+// statsOfAgents asks a daemon for some agents at a time, and makes one of the
+// answers: that of the first with the agents of all.
+func (a *API) statsOfAgents(ctx context.Context, daemon talker, ids []agent.ID) (first result.Object, err error) {
+	var all []json.RawMessage
+	for part := range slices.Chunk(ids, statsOnce) {
+		item, err := a.statsOf(ctx, daemon, "getagentsstats", map[string]any{"agents": part})
+		if err != nil {
+			return nil, err
+		}
+		if first == nil {
+			first = item
+		}
+		list, err := datedAgents(item.Get("agents"))
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, list...)
+	}
+	return first, first.Set("agents", append([]json.RawMessage{}, all...))
 }
 
 // askable are the agents that statistics are there for; others that were named

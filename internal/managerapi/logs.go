@@ -100,6 +100,7 @@ func (n *logCounts) count(level string) {
 }
 
 func (a *API) logSummary(ctx context.Context, c *dapi.Call, _ none) (result.Result, error) {
+	//nolint:misspell // the original's words
 	r := a.specified("Log was successfully summarized", "Could not summarize the log", "Could not summarize the log")
 	return a.about(c, "read", r, func() error {
 		lines, err := a.logLines(ctx)

@@ -3,7 +3,6 @@ package managerapi
 import (
 	"context"
 	"encoding/json"
-	"maps"
 	"net"
 	"os"
 	"path/filepath"
@@ -196,7 +195,7 @@ func (h *house) items(o result.Outcome) string {
 	if !ok || len(r.Failed) > 0 {
 		h.t.Fatalf("answer %s, want only items", o.JSON())
 	}
-	data, err := json.Marshal(r.Items)
+	data, err := json.Marshal(append([]json.RawMessage{}, r.Items...))
 	if err != nil {
 		h.t.Fatal(err)
 	}
@@ -215,6 +214,3 @@ func (h *house) failure(o result.Outcome) *fault.Error {
 	h.t.Fatalf("answer %s, want an error", o.JSON())
 	return nil
 }
-
-// names lists the keys of a map in order.
-func names[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
