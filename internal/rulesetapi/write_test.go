@@ -2,6 +2,7 @@ package rulesetapi
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -14,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"testudo/internal/fault"
+	"testudo/internal/result"
 )
 
 // step is a request of a story and what it leads to: the path as affected item,
@@ -223,4 +225,46 @@ func TestUpload_FailureLeavesTheOldFile(t *testing.T) {
 		t.Errorf("left in the folder: %v, %v", entries, err)
 	}
 	w.play([]step{{"rule.upload_rule_file", args, "etc/rules/local_rules.xml", 0}})
+}
+
+// Many ask while files come, change and go: each answer is one of a ruleset that
+// there was, and nobody waits for anybody who is gone.
+func TestRuleset_AskedWhileItChanges(t *testing.T) {
+	w := newWorld(t)
+	upload := func(level int) string {
+		args, _ := json.Marshal(m{"filename": "z.xml", "overwrite": true, "content": fmt.Sprintf(
+			`<group name="z"><rule id="700" level="%d"/><rule id="701" level="%[1]d"/></group>`, level)})
+		return string(args)
+	}
+	done := make(chan struct{})
+	var askers sync.WaitGroup
+	for _, args := range []string{`{"group": "z"}`, `{"q": "groups=z", "sort_by": ["level"]}`, `{"search_text": "z.xml", "select": ["level"]}`} {
+		askers.Go(func() {
+			for {
+				select {
+				case <-done:
+					return
+				default:
+				}
+				r, err := w.ask("rule.get_rules", args)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				levels := column(t, r.(*result.Affected), "level")
+				if n := len(levels); n != 0 && (n != 2 || levels[0] != levels[1]) {
+					t.Errorf("%s: levels %v of the two rules of one file", args, levels)
+					return
+				}
+			}
+		})
+	}
+	for level := range 8 {
+		w.list("rule.upload_rule_file", upload(level))
+		if level%3 == 2 {
+			w.list("rule.delete_rule_file", `{"filename": "z.xml"}`)
+		}
+	}
+	close(done)
+	askers.Wait()
 }
