@@ -14,7 +14,6 @@ import (
 	"testudo/internal/dapi"
 	"testudo/internal/fault"
 	"testudo/internal/rbac"
-	"testudo/internal/result"
 )
 
 func TestActiveConf(t *testing.T) {

@@ -5,13 +5,16 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
 	"testudo/internal/dapi"
+	"testudo/internal/fault"
 	"testudo/internal/rbac"
 	"testudo/internal/result"
 )
@@ -209,5 +212,46 @@ func strip(v any) {
 		for _, part := range v {
 			strip(part)
 		}
+	}
+}
+
+// TestRecorded_AgentConfig asks for the configurations of agents as real nodes
+// were asked. What the agents were then, the answers say.
+func TestRecorded_AgentConfig(t *testing.T) {
+	data, err := os.ReadFile(strings.Replace(recordings, "manager", "agents-distributed", 1))
+	if os.IsNotExist(err) {
+		t.Skip("the recordings are not here")
+	} else if err != nil {
+		t.Fatal(err)
+	}
+	rows := map[fault.Code]string{
+		fault.UnknownAgent:     ``,
+		fault.ActiveOnly:       `{"id": 12, "connection_status": "never_connected"}`,
+		fault.UnknownComponent: `{"id": 5, "connection_status": "active", "version": "Wazuh v4.7.5"}`,
+	}
+	count := 0
+	for line := range bytes.Lines(data) {
+		var r recordedRequest
+		if err := json.Unmarshal(line, &r); err != nil {
+			t.Fatal(err)
+		}
+		if r.Function != "wazuh.agent.get_agent_config" {
+			continue
+		}
+		count++
+		o, err := result.Decode(r.Reply, result.Limits{})
+		if err != nil || o.Err == nil {
+			t.Fatalf("recorded answer %s: %v", r.Reply, err)
+		}
+		h := newHouse(t)
+		h.serve(databaseSock, always("ok ["+rows[o.Err.Code]+"]"))
+		node := slices.Collect(maps.Keys(o.Err.NodeErrors))[0]
+		got := h.callAs(&dapi.Call{Node: node, Permissions: rbac.All()}, r.Function, string(r.Kwargs))
+		if diff := cmp.Diff(h.comparable(r.Reply), h.comparable(got.JSON())); diff != "" {
+			t.Errorf("%s (-recorded +ours):\n%s", r.Kwargs, diff)
+		}
+	}
+	if count == 0 {
+		t.Error("no such record")
 	}
 }
