@@ -57,9 +57,25 @@ func valueOf(f *query.Field, value string) string {
 	return value
 }
 
-// appendMoment appends a time as answers have it.
-func appendMoment(dst []byte, seconds int64) []byte {
-	dst = append(dst, `{"__wazuh_datetime__":"`...)
-	dst = time.Unix(seconds, 0).UTC().AppendFormat(dst, "2006-01-02T15:04:05+00:00")
-	return append(dst, `"}`...)
+// calendar writes times as answers have it. It remembers the day of the last
+// one: rows side by side are mostly of the same.
+type calendar struct {
+	day  int64 // since 1970
+	text string
 }
+
+const daySeconds = 24 * 60 * 60
+
+// append appends a time that is not before 1970.
+func (c *calendar) append(dst []byte, seconds int64) []byte {
+	if day := seconds / daySeconds; c.text == "" || day != c.day {
+		c.day, c.text = day, time.Unix(seconds, 0).UTC().Format(`{"__wazuh_datetime__":"2006-01-02T`)
+	}
+	rest := seconds % daySeconds
+	dst = append(dst, c.text...)
+	dst = append(twoDigits(dst, rest/3600), ':')
+	dst = append(twoDigits(dst, rest/60%60), ':')
+	return append(twoDigits(dst, rest%60), `+00:00"}`...)
+}
+
+func twoDigits(dst []byte, n int64) []byte { return append(dst, byte('0'+n/10), byte('0'+n%10)) }

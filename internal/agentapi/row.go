@@ -7,7 +7,6 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"testudo/internal/agent"
 	"testudo/internal/query"
 )
 
@@ -19,6 +18,7 @@ const lastMoment = 253402300799
 type rowWriter struct {
 	members []rowMember
 	missing bool // what has no value is written as "unknown"
+	times   calendar
 	scratch []byte
 }
 
@@ -95,7 +95,7 @@ func (w *rowWriter) value(dst []byte, m *rowMember, r Row, column int) []byte {
 	}
 	switch {
 	case m.Name == "id":
-		return append(append(append(dst, '"'), agent.ID(r.Int64(column)).String()...), '"')
+		return append(appendID(append(dst, '"'), r.Int64(column)), '"')
 	case m.Kind == query.Number:
 		return strconv.AppendInt(dst, r.Int64(column), 10)
 	case m.Kind == query.Names:
@@ -106,7 +106,15 @@ func (w *rowWriter) value(dst []byte, m *rowMember, r Row, column int) []byte {
 	if at < 0 || at > lastMoment || at == 0 && m.Name == "disconnection_time" {
 		return dst
 	}
-	return appendMoment(dst, at)
+	return w.times.append(dst, at)
+}
+
+// appendID appends an agent's id as agent.ID's String is.
+func appendID(dst []byte, id int64) []byte {
+	if id >= 0 && id < 100 {
+		return twoDigits(append(dst, '0'), id)
+	}
+	return strconv.AppendInt(dst, id, 10)
 }
 
 // none is what stands for no value.
