@@ -66,6 +66,28 @@ func readJournal(c *sqlitedb.Conn) (last map[agent.ID]said, odd int, err error) 
 	return last, odd, err
 }
 
+// LeftInJournal returns the last keep-alives that a process which has died, or runs,
+// has not put into the agents' rows yet, of a file that is read past a Store. One that
+// is before the row's, or of a row without any, does not count.
+func LeftInJournal(c *sqlitedb.Conn) (map[agent.ID]int64, error) {
+	tables := 0
+	err := sqlitedb.Select(c, "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 't_keepalive'", func(*sqlitedb.Stmt) error {
+		tables++
+		return nil
+	})
+	if err != nil || tables == 0 {
+		return nil, err
+	}
+	last, _, err := readJournal(c)
+	left := make(map[agent.ID]int64, len(last))
+	for id, what := range last {
+		if what.keepalive != noKeepalive {
+			left[id] = what.keepalive
+		}
+	}
+	return left, err
+}
+
 // emptyJournal leaves an empty table, also when there was none.
 func emptyJournal(c *sqlitedb.Conn) error {
 	if err := sqlitedb.Exec(c, journalTable); err != nil {

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -80,8 +82,29 @@ func (p *promises) heard(t *rapid.T, since int64, id agent.ID, status agent.Stat
 	p.told[id] = was
 }
 
+// limitPages lets the file grow by n pages at most, as a full disk would.
+func (p *promises) limitPages(t *rapid.T, n int) {
+	ctx := context.Background()
+	sure(t, p.s.between(ctx, func(ctx context.Context) error {
+		return p.s.db.Load().Alone(ctx, func(c *sqlitedb.Conn) (err error) {
+			pages := 0
+			for _, pragma := range []string{"PRAGMA page_count", "PRAGMA max_page_count = "} {
+				if pages > 0 {
+					pragma += fmt.Sprint(pages + n)
+				}
+				err = errors.Join(err, sqlitedb.SelectOne(c, pragma, func(st *sqlitedb.Stmt) error {
+					pages = st.ColumnInt(0)
+					return nil
+				}))
+			}
+			return err
+		})
+	}))
+}
+
 // keptAll checks that the store says what it has promised, wherever it is asked.
 func (p *promises) keptAll(t *rapid.T) {
+	p.s.journal.restTil.Store(0) // statements have it rest
 	got := map[agent.ID]promise{}
 	p.s.roster.mu.RLock()
 	for r := range p.s.roster.afterLocked(agent.Manager) {
@@ -114,10 +137,213 @@ func (p *promises) keptInFile(t *rapid.T) {
 	}
 }
 
+func someID() *rapid.Generator[agent.ID] {
+	return rapid.Map(rapid.Int32Range(1, 4), func(n int32) agent.ID { return agent.ID(n) })
+}
+
+func someStatus() *rapid.Generator[agent.Status] {
+	return rapid.SampledFrom([]agent.Status{agent.Active, agent.Active, agent.Pending, agent.Disconnected})
+}
+
+// changes is what programs do to agents.
+func (p *promises) changes(ctx context.Context) map[string]func(*rapid.T) {
+	return map[string]func(*rapid.T){
+		"insert": func(t *rapid.T) {
+			id := someID().Draw(t, "id")
+			name := rapid.SampledFrom([]string{"a", "b"}).Draw(t, "name")
+			if err := p.s.InsertAgent(ctx, NewAgent{ID: id, Name: name}); err == nil {
+				p.told[id] = promise{noKeepalive, agent.NeverConnected, name}
+			} else if _, there := p.told[id]; !there {
+				t.Fatal(err)
+			}
+		},
+		"delete": func(t *rapid.T) {
+			id := someID().Draw(t, "id")
+			sure(t, p.s.DeleteAgent(ctx, id))
+			delete(p.told, id)
+		},
+		"rename": func(t *rapid.T) {
+			id := someID().Draw(t, "id")
+			sure(t, p.s.RenameAgent(ctx, id, "c"))
+			if one, there := p.told[id]; there {
+				one.name = "c"
+				p.told[id] = one
+			}
+		},
+		"status": func(t *rapid.T) {
+			id, status := someID().Draw(t, "id"), someStatus().Draw(t, "status")
+			sure(t, p.s.UpdateConnectionStatus(ctx, id, string(status), syncReq, 3))
+			if one, there := p.told[id]; there {
+				one.status = status
+				p.told[id] = one
+			}
+		},
+		"groups": func(t *rapid.T) {
+			_, _ = p.s.InsertGroup(ctx, "default"), p.s.InsertGroup(ctx, "g")
+			_ = p.s.SetGroups(ctx, GroupChange{rapid.SampledFrom([]string{GroupsOverride, GroupsRemove}).Draw(t, "mode"), syncReq,
+				[]AgentGroups{{ID: someID().Draw(t, "id"), Groups: []string{"g"}}}})
+		},
+		"silent": func(t *rapid.T) {
+			before := time.Now().Unix() + rapid.Int64Range(-6, 6).Draw(t, "before")
+			_, err := p.s.DisconnectAgents(ctx, 0, before, synced)
+			sure(t, err)
+			for id, one := range p.told {
+				if one.keepalive != noKeepalive && one.keepalive < before && (one.status == agent.Active || one.status == agent.Pending) {
+					one.status = agent.Disconnected
+					p.told[id] = one
+				}
+			}
+		},
+		"mark all": func(t *rapid.T) { sure(t, p.s.ReportAll(ctx, "w1")) },
+		"report on": func(t *rapid.T) {
+			_, _, confirm, err := p.s.PendingInfo(ctx, 0)
+			sure(t, err)
+			sure(t, confirm(ctx))
+		},
+	}
+}
+
+// keepalives is the ways in which agents are heard of.
+func (p *promises) keepalives(ctx context.Context) map[string]func(*rapid.T) {
+	return map[string]func(*rapid.T){
+		"keepalive": func(t *rapid.T) {
+			id, status, since := someID().Draw(t, "id"), someStatus().Draw(t, "status"), time.Now().Unix()
+			sure(t, p.s.UpdateKeepalive(ctx, id, string(status), rapid.SampledFrom([]string{synced, syncReq}).Draw(t, "sync")))
+			p.heard(t, since, id, status)
+		},
+		"report": func(t *rapid.T) {
+			from := int(someID().Draw(t, "from"))
+			to := min(4, from+rapid.IntRange(0, 3).Draw(t, "more"))
+			// Also earlier ones, and those of clocks that are ahead.
+			at := time.Now().Unix() + rapid.Int64Range(-5, 5).Draw(t, "at")
+			status := someStatus().Draw(t, "status")
+			sure(t, p.s.SetSyncInfo(ctx, fullReport(from, to, "w1", at, status)))
+			for id := from; id <= to; id++ {
+				if _, there := p.told[agent.ID(id)]; there {
+					p.told[agent.ID(id)] = promise{at, status, fmt.Sprintf("agent-%06d", id)}
+				}
+			}
+		},
+		"many at once": func(t *rapid.T) {
+			list, since := rapid.SliceOfN(someID(), 1, 30).Draw(t, "ids"), time.Now().Unix()
+			broken := rapid.IntRange(0, 2).Draw(t, "broken")
+			var all sync.WaitGroup
+			for i, id := range list {
+				all.Go(func() {
+					if err := p.s.UpdateKeepalive(ctx, id, "active", syncReq); err != nil {
+						panic(err)
+					}
+				})
+				if i < broken {
+					all.Go(func() { _ = p.s.writeLazily(ctx, func(*tx) error { panic("broken operation") }) })
+					given, cancel := context.WithCancel(ctx)
+					all.Go(func() { _ = p.s.writeLazily(given, func(t *tx) error { return t.followSome() }) })
+					all.Go(cancel)
+				}
+			}
+			all.Wait()
+			for _, id := range list {
+				p.heard(t, since, id, agent.Active)
+			}
+		},
+		"rows follow": func(t *rapid.T) {
+			sure(t, p.s.writeLazily(ctx, func(t *tx) error { return t.followSome() }))
+		},
+		"full disk": func(t *rapid.T) {
+			p.limitPages(t, rapid.IntRange(0, 1).Draw(t, "pages"))
+			for range rapid.IntRange(1, 12).Draw(t, "writes") {
+				id, since := someID().Draw(t, "id"), time.Now().Unix()
+				if err := p.s.UpdateKeepalive(ctx, id, "active", syncReq); err == nil {
+					p.heard(t, since, id, agent.Active)
+				} else if !sqlitedb.IsFull(err) {
+					t.Fatal(err)
+				}
+				name := strings.Repeat("n", rapid.IntRange(1, 9000).Draw(t, "length"))
+				if one, there := p.told[id]; there && p.s.RenameAgent(ctx, id, name) == nil {
+					one.name = name
+					p.told[id] = one
+				}
+				_ = p.s.writeLazily(ctx, func(t *tx) error { return t.followSome() })
+				p.keptAll(t)
+			}
+			if rapid.Bool().Draw(t, "killed on it") {
+				p.kill(t, nil)
+			}
+			p.limitPages(t, 1<<20)
+		},
+		"look": func(t *rapid.T) { p.keptInFile(t) },
+	}
+}
+
+// upheavals is what happens to the file, behind the roster.
+func (p *promises) upheavals(ctx context.Context) map[string]func(*rapid.T) {
+	return map[string]func(*rapid.T){
+		"statement": func(t *rapid.T) {
+			id, at := someID().Draw(t, "id"), time.Now().Unix()-rapid.Int64Range(0, 9).Draw(t, "ago")
+			_, err := p.s.SQL(ctx, fmt.Sprintf("UPDATE agent SET last_keepalive = %d WHERE id = %d", at, id), true)
+			sure(t, err)
+			if one, there := p.told[id]; there {
+				one.keepalive = at
+				p.told[id] = one
+			}
+		},
+		"delete by statement": func(t *rapid.T) {
+			id := someID().Draw(t, "id")
+			_, err := p.s.SQL(ctx, fmt.Sprintf("DELETE FROM agent WHERE id = %d", id), true)
+			sure(t, err)
+			delete(p.told, id)
+		},
+		"back up": func(t *rapid.T) {
+			name, err := p.s.snapshot(ctx, fmt.Sprint("-", len(p.backups)))
+			sure(t, err)
+			p.backups[name] = maps.Clone(p.told)
+		},
+		"restore": func(t *rapid.T) {
+			for name, told := range p.backups {
+				if err := p.s.Restore(ctx, name, rapid.Bool().Draw(t, "save")); errors.Is(err, ErrNoBackup) {
+					continue
+				} else if err != nil {
+					t.Fatal(err)
+				}
+				p.told = maps.Clone(told)
+				break
+			}
+		},
+		"close": func(t *rapid.T) {
+			path := p.s.o.Path
+			sure(t, p.s.Close())
+			p.open(t, path)
+		},
+		"kill": func(t *rapid.T) { p.kill(t, nil) },
+		"kill, and another program": func(t *rapid.T) {
+			id := someID().Draw(t, "id")
+			one, there := p.told[id]
+			if !there {
+				return
+			}
+			what := rapid.IntRange(0, 2).Draw(t, "what")
+			p.kill(t, func(c *sqlitedb.Conn) error {
+				switch what {
+				case 0:
+					one.keepalive = max(one.keepalive, time.Now().Unix()) + 6
+					p.told[id] = one
+					return sqlitedb.Exec(c, "UPDATE agent SET last_keepalive = ?1 WHERE id = ?2", one.keepalive, int64(id))
+				case 1:
+					delete(p.told, id)
+					return sqlitedb.Exec(c, "DELETE FROM agent WHERE id = ?1", int64(id))
+				default:
+					p.told[id] = promise{noKeepalive, agent.NeverConnected, "z"}
+					return errors.Join(sqlitedb.Exec(c, "DELETE FROM agent WHERE id = ?1", int64(id)),
+						sqlitedb.Exec(c, "INSERT INTO agent (id, name, date_add) VALUES (?1, 'z', 1)", int64(id)))
+				}
+			})
+		},
+	}
+}
+
 // Whatever is done and however it ends, what was answered is what is there.
 func TestPromises(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
-		ctx := context.Background()
 		dir, err := os.MkdirTemp(t.TempDir(), "run-*")
 		sure(rt, err)
 		p := &promises{told: map[agent.ID]promise{}, backups: map[string]map[agent.ID]promise{}}
@@ -125,178 +351,11 @@ func TestPromises(t *testing.T) {
 		sure(rt, os.Mkdir(home, 0o750))
 		p.open(rt, filepath.Join(home, "global.db"))
 		defer func() { sure(rt, p.s.Close()) }()
-		ids := rapid.Map(rapid.Int32Range(1, 4), func(n int32) agent.ID { return agent.ID(n) })
-		states := rapid.SampledFrom([]agent.Status{agent.Active, agent.Active, agent.Pending, agent.Disconnected})
-		copyOf := func() map[agent.ID]promise {
-			c := map[agent.ID]promise{}
-			for id, one := range p.told {
-				c[id] = one
-			}
-			return c
+		actions := map[string]func(*rapid.T){"": p.keptAll}
+		for _, some := range []map[string]func(*rapid.T){p.changes(t.Context()), p.keepalives(t.Context()), p.upheavals(t.Context())} {
+			maps.Copy(actions, some)
 		}
-		rt.Repeat(map[string]func(*rapid.T){
-			"insert": func(t *rapid.T) {
-				id := ids.Draw(t, "id")
-				name := rapid.SampledFrom([]string{"a", "b"}).Draw(t, "name")
-				if err := p.s.InsertAgent(ctx, NewAgent{ID: id, Name: name}); err == nil {
-					p.told[id] = promise{noKeepalive, agent.NeverConnected, name}
-				} else if _, there := p.told[id]; !there {
-					t.Fatal(err)
-				}
-			},
-			"delete": func(t *rapid.T) {
-				id := ids.Draw(t, "id")
-				sure(t, p.s.DeleteAgent(ctx, id))
-				delete(p.told, id)
-			},
-			"keepalive": func(t *rapid.T) {
-				id, status, since := ids.Draw(t, "id"), states.Draw(t, "status"), time.Now().Unix()
-				sure(t, p.s.UpdateKeepalive(ctx, id, string(status), rapid.SampledFrom([]string{synced, syncReq}).Draw(t, "sync")))
-				p.heard(t, since, id, status)
-			},
-			"report": func(t *rapid.T) {
-				from := int(ids.Draw(t, "from"))
-				to := min(4, from+rapid.IntRange(0, 3).Draw(t, "more"))
-				// Also earlier ones, and those of clocks that are ahead.
-				at := time.Now().Unix() + rapid.Int64Range(-5, 5).Draw(t, "at")
-				status := states.Draw(t, "status")
-				sure(t, p.s.SetSyncInfo(ctx, fullReport(from, to, "w1", at, status)))
-				for id := from; id <= to; id++ {
-					if _, there := p.told[agent.ID(id)]; there {
-						p.told[agent.ID(id)] = promise{at, status, fmt.Sprintf("agent-%06d", id)}
-					}
-				}
-			},
-			"status": func(t *rapid.T) {
-				id, status := ids.Draw(t, "id"), states.Draw(t, "status")
-				sure(t, p.s.UpdateConnectionStatus(ctx, id, string(status), syncReq, 3))
-				if one, there := p.told[id]; there {
-					one.status = status
-					p.told[id] = one
-				}
-			},
-			"rename": func(t *rapid.T) {
-				id := ids.Draw(t, "id")
-				sure(t, p.s.RenameAgent(ctx, id, "c"))
-				if one, there := p.told[id]; there {
-					one.name = "c"
-					p.told[id] = one
-				}
-			},
-			"groups": func(t *rapid.T) {
-				_ = p.s.InsertGroup(ctx, "g")
-				_ = p.s.SetGroups(ctx, GroupChange{rapid.SampledFrom([]string{GroupsOverride, GroupsRemove}).Draw(t, "mode"), syncReq,
-					[]AgentGroups{{ID: ids.Draw(t, "id"), Groups: []string{"g"}}}})
-			},
-			"silent": func(t *rapid.T) {
-				before := time.Now().Unix() + rapid.Int64Range(-6, 6).Draw(t, "before")
-				_, err := p.s.DisconnectAgents(ctx, 0, before, synced)
-				sure(t, err)
-				for id, one := range p.told {
-					if one.keepalive != noKeepalive && one.keepalive < before && (one.status == agent.Active || one.status == agent.Pending) {
-						one.status = agent.Disconnected
-						p.told[id] = one
-					}
-				}
-			},
-			"many at once": func(t *rapid.T) {
-				list, since := rapid.SliceOfN(ids, 1, 30).Draw(t, "ids"), time.Now().Unix()
-				broken := rapid.IntRange(0, 2).Draw(t, "broken")
-				var all sync.WaitGroup
-				for i, id := range list {
-					all.Go(func() {
-						if err := p.s.UpdateKeepalive(ctx, id, "active", syncReq); err != nil {
-							panic(err)
-						}
-					})
-					if i < broken {
-						all.Go(func() { _ = p.s.writeLazily(ctx, func(*tx) error { panic("broken operation") }) })
-						given, cancel := context.WithCancel(ctx)
-						all.Go(func() { _ = p.s.writeLazily(given, func(t *tx) error { return t.followSome() }) })
-						all.Go(cancel)
-					}
-				}
-				all.Wait()
-				for _, id := range list {
-					p.heard(t, since, id, agent.Active)
-				}
-			},
-			"statement": func(t *rapid.T) {
-				id, at := ids.Draw(t, "id"), time.Now().Unix()-rapid.Int64Range(0, 9).Draw(t, "ago")
-				_, err := p.s.SQL(ctx, fmt.Sprintf("UPDATE agent SET last_keepalive = %d WHERE id = %d", at, id), true)
-				sure(t, err)
-				if one, there := p.told[id]; there {
-					one.keepalive = at
-					p.told[id] = one
-				}
-			},
-			"delete by statement": func(t *rapid.T) {
-				id := ids.Draw(t, "id")
-				_, err := p.s.SQL(ctx, fmt.Sprintf("DELETE FROM agent WHERE id = %d", id), true)
-				sure(t, err)
-				delete(p.told, id)
-			},
-			"report on": func(t *rapid.T) {
-				_, _, confirm, err := p.s.PendingInfo(ctx, 0)
-				sure(t, err)
-				sure(t, confirm(ctx))
-			},
-			"mark all": func(t *rapid.T) { sure(t, p.s.ReportAll(ctx, "w1")) },
-			"rows follow": func(t *rapid.T) {
-				sure(t, p.s.writeLazily(ctx, func(t *tx) error { return t.followSome() }))
-			},
-			"no rest": func(*rapid.T) { p.s.journal.restTil.Store(0) },
-			"back up": func(t *rapid.T) {
-				name, err := p.s.snapshot(ctx, fmt.Sprint("-", len(p.backups)))
-				sure(t, err)
-				p.backups[name] = copyOf()
-			},
-			"restore": func(t *rapid.T) {
-				for name, told := range p.backups {
-					if err := p.s.Restore(ctx, name, rapid.Bool().Draw(t, "save")); errors.Is(err, ErrNoBackup) {
-						continue
-					} else if err != nil {
-						t.Fatal(err)
-					}
-					p.told = map[agent.ID]promise{}
-					for id, one := range told {
-						p.told[id] = one
-					}
-					break
-				}
-			},
-			"close": func(t *rapid.T) {
-				path := p.s.o.Path
-				sure(t, p.s.Close())
-				p.open(t, path)
-			},
-			"kill": func(t *rapid.T) { p.kill(t, nil) },
-			"kill, and another program": func(t *rapid.T) {
-				id := ids.Draw(t, "id")
-				one, there := p.told[id]
-				if !there {
-					return
-				}
-				what := rapid.IntRange(0, 2).Draw(t, "what")
-				p.kill(t, func(c *sqlitedb.Conn) error {
-					switch what {
-					case 0:
-						one.keepalive = max(one.keepalive, time.Now().Unix()) + 6
-						p.told[id] = one
-						return sqlitedb.Exec(c, "UPDATE agent SET last_keepalive = ?1 WHERE id = ?2", one.keepalive, int64(id))
-					case 1:
-						delete(p.told, id)
-						return sqlitedb.Exec(c, "DELETE FROM agent WHERE id = ?1", int64(id))
-					default:
-						p.told[id] = promise{noKeepalive, agent.NeverConnected, "z"}
-						return errors.Join(sqlitedb.Exec(c, "DELETE FROM agent WHERE id = ?1", int64(id)),
-							sqlitedb.Exec(c, "INSERT INTO agent (id, name, date_add) VALUES (?1, 'z', 1)", int64(id)))
-					}
-				})
-			},
-			"look": func(t *rapid.T) { p.keptInFile(t) },
-			"":     p.keptAll,
-		})
+		rt.Repeat(actions)
 		p.keptInFile(rt)
 	})
 }

@@ -9,6 +9,7 @@ import (
 	"os"
 
 	"testudo/internal/agent"
+	"testudo/internal/agentdb"
 	"testudo/internal/sqlitedb"
 )
 
@@ -123,11 +124,19 @@ func (b *fileBackend) list(ctx context.Context, f Filter, each func(Agent) error
 		if err != nil {
 			return err
 		}
+		later, err := agentdb.LeftInJournal(c) // of a node that was killed
+		if err != nil {
+			return err
+		}
 		return sqlitedb.Select(c, f.page(f.After, limit), func(s *sqlitedb.Stmt) error {
-			return each(row{
+			r := row{
 				ID: s.ColumnInt64(0), Name: s.ColumnText(1), IP: s.ColumnText(2), Status: s.ColumnText(3), Node: s.ColumnText(4),
 				Version: s.ColumnText(5), Groups: s.ColumnText(6), LastKeepalive: s.ColumnInt64(7),
-			}.agent())
+			}
+			if !s.ColumnIsNull(7) {
+				r.LastKeepalive = max(r.LastKeepalive, later[agent.ID(r.ID)])
+			}
+			return each(r.agent())
 		})
 	})
 	return total, err

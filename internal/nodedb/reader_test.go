@@ -281,3 +281,33 @@ func TestConn_OddReplies(t *testing.T) {
 		t.Errorf("got %s, %t, %v", payload, more, err)
 	}
 }
+
+// A node that was killed has left last keep-alives in its journal only.
+func TestReader_FileOfAKilledNode(t *testing.T) {
+	dir := home(t, 3)
+	db := open(t, dir)
+	err := db.Write(t.Context(), func(c *sqlitedb.Conn) error {
+		return errors.Join(
+			sqlitedb.Exec(c, "CREATE TABLE t_keepalive (number INTEGER PRIMARY KEY, last_keepalive INTEGER, sync_status TEXT NOT NULL, agents TEXT NOT NULL)"),
+			sqlitedb.Exec(c, "INSERT INTO t_keepalive VALUES (1, 1800000000, 'synced', '1,2'), (2, 1600000000, 'synced', '3'), (3, 1800000005, 'synced', '2')"),
+		)
+	})
+	if err := errors.Join(err, db.Close()); err != nil {
+		t.Fatal(err)
+	}
+	r, err := nodedb.Open(t.Context(), dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	got := map[string]int64{}
+	if _, err := r.List(t.Context(), nodedb.Filter{}, func(a nodedb.Agent) error {
+		got[a.ID] = a.LastKeepalive
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff(map[string]int64{"001": 1800000000, "002": 1800000005, "003": 1700000003}, got); d != "" {
+		t.Error(d)
+	}
+}
