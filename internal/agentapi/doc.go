@@ -66,7 +66,10 @@ func (r *storedRow) AppendText(dst []byte, column int) []byte {
 type Config struct {
 	Home     *os.Root
 	Database Database
-	Now      func() time.Time // nil: time.Now
+	// Elsewhere says that another process runs the functions that need a database
+	// (docs/executor.md). Without a database they are then not among ours.
+	Elsewhere bool
+	Now       func() time.Time // nil: time.Now
 }
 
 // API is the functions about agents and groups.
@@ -95,7 +98,15 @@ func (a *API) readers() []dapi.Function {
 	}
 	overview := f("Agent.get_agents_overview", nil)
 	overview.Module = moduleCore
-	return []dapi.Function{
+	files := []dapi.Function{
+		dapi.Typed(f("get_group_files", groups), a.groupFiles),
+		dapi.Typed(f("get_agent_conf", groups), a.agentConf),
+		dapi.Typed(f("get_file_conf", groups), a.fileConf),
+	}
+	if a.cfg.Database == nil && a.cfg.Elsewhere {
+		return files
+	}
+	return append(files,
 		dapi.Typed(f("get_agents", agents), a.agents),
 		dapi.Typed(f("get_agents_in_group", both), a.inGroup),
 		dapi.Typed(f("get_outdated_agents", agents), a.outdated),
@@ -106,9 +117,6 @@ func (a *API) readers() []dapi.Function {
 		dapi.Typed(f("get_agents_keys", agents), a.keys),
 		dapi.Typed(f("get_agents_sync_group", agents), a.syncGroup),
 		dapi.Typed(f("get_agent_groups", groups), a.groups),
-		dapi.Typed(f("get_group_files", groups), a.groupFiles),
-		dapi.Typed(f("get_agent_conf", groups), a.agentConf),
-		dapi.Typed(f("get_file_conf", groups), a.fileConf),
 		dapi.Typed(overview, a.overview),
-	}
+	)
 }

@@ -4,9 +4,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
+	"testudo/internal/agentapi"
 	"testudo/internal/dapi"
 	"testudo/internal/fault"
 	"testudo/internal/rbac"
@@ -223,7 +225,8 @@ func quoted(text string) string {
 	return string(b)
 }
 
-// A node whose agent database another program has says so.
+// A node whose agent database another program has says so, or leaves the functions
+// to a process that can ask it.
 func TestAgents_NoDatabase(t *testing.T) {
 	w := newWorld(t)
 	w.agents = agentsWithout(w)
@@ -231,5 +234,12 @@ func TestAgents_NoDatabase(t *testing.T) {
 		if _, err := w.call(name, `{}`, everything); fault.From(err).Code != fault.Unspecified || !strings.Contains(err.Error(), "agent database") {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+	var left []string
+	for _, f := range agentapi.New(agentapi.Config{Elsewhere: true}).Functions() {
+		left = append(left, f.Name)
+	}
+	if want := []string{"get_group_files", "get_agent_conf", "get_file_conf"}; !slices.Equal(left, want) {
+		t.Errorf("where another process has it: %v, want %v", left, want)
 	}
 }
