@@ -35,7 +35,7 @@ func (n *Node) registry(info functions.Nodes) (*dapi.Registry, error) {
 // agentFunctions makes the functions about agents and groups: those that read
 // and those that change something.
 func (n *Node) agentFunctions() (*agentapi.API, *agentapi.Changes) {
-	read := agentapi.Config{Home: n.home}
+	read := agentapi.Config{Home: n.home, Elsewhere: n.cfg.Testudo.Executor.Program != ""}
 	change := agentapi.ChangeConfig{
 		Home: n.home, Dir: n.cfg.Home, Owner: groups.Owner{UID: atomicfile.Keep, GID: atomicfile.Keep}, Log: n.log,
 	}
