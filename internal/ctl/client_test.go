@@ -66,7 +66,7 @@ func master() localsock.Commands {
 	return localsock.Commands{
 		Config: func() ([]byte, error) { return []byte(`{"name": "c", "node_name": "m", "key": "secret"}`), nil },
 		Nodes:  m.GetNodes, Health: m.GetHealth,
-		DAPI: func(_ context.Context, _ string, request []byte, take func([]byte) error) error {
+		DAPI: func(_ context.Context, _ string, request []byte, take func(...[]byte) error) error {
 			var asked struct {
 				Args struct {
 					Filters struct{ Status string }

@@ -111,7 +111,7 @@ var errAskerGone = errors.New("the asker has gone")
 // answer answers a request. The error is that of one that could not be run,
 // which a function's error is not. release gives back the room of the answer
 // once it has been handed on.
-func (e *engine) answer(ctx context.Context, id, asker string, from origin, request []byte) (data []byte, release func(), err error) {
+func (e *engine) answer(ctx context.Context, id, asker string, from origin, request []byte) (data session.Pieces, release func(), err error) {
 	r, err := DecodeRequest(request, e.cfg.RequestBytes)
 	if err != nil {
 		e.refusals.Log(e.cfg.Log, slog.LevelError, "Error in DAPI request: "+logging.Quote(err.Error()))
@@ -134,12 +134,12 @@ func (e *engine) answer(ctx context.Context, id, asker string, from origin, requ
 
 // written writes an outcome.
 func (e *engine) written(j *job, r reply) reply {
-	data := r.outcome.JSON()
-	r.done()
-	release, err := e.answers.hold(j.asker, len(data))
+	data := session.Pieces(r.outcome.Pieces())
+	r.done() // what it holds is what data holds
+	release, err := e.answers.hold(j.asker, data.Len())
 	if err != nil {
 		r.outcome = e.failed(j.Request, err)
-		return reply{outcome: r.outcome, raw: r.outcome.JSON()}
+		return reply{outcome: r.outcome, raw: r.outcome.Pieces()}
 	}
 	return reply{outcome: r.outcome, raw: data, release: release}
 }
@@ -181,7 +181,7 @@ func (e *engine) failed(r *Request, err error) result.Outcome {
 
 // finished writes down how a request went.
 func (e *engine) finished(j *job, r reply) {
-	j.seen.Took, j.seen.Bytes = time.Since(j.seen.Began), len(r.raw)
+	j.seen.Took, j.seen.Bytes = time.Since(j.seen.Began), r.raw.Len()
 	name, how := "other", "ok"
 	if e.registry.find(j.Function) != nil {
 		name = j.Function.Key()

@@ -9,13 +9,14 @@ import (
 	"testudo/internal/fault"
 	"testudo/internal/rbac"
 	"testudo/internal/result"
+	"testudo/internal/session"
 )
 
 // reply is an answer before it is written: an outcome, or the bytes in which
 // another node has given it.
 type reply struct {
 	outcome result.Outcome
-	raw     []byte
+	raw     session.Pieces
 	release func() // gives back the room of what it holds; may be nil
 }
 
@@ -97,7 +98,7 @@ func (m *Master) decoded(j *job, part reply) result.Outcome {
 	if part.raw == nil {
 		return part.outcome
 	}
-	o, err := result.Decode(part.raw, m.limits())
+	o, err := result.Decode(part.raw.Join(), m.limits())
 	if err != nil {
 		m.refuse(j, "the answer of a node", err)
 		return m.failed(j.Request, err)
@@ -162,7 +163,7 @@ func (m *Master) askNode(ctx context.Context, j *job, part *Request, hop *Hop, m
 	if !many { // it is the answer, as it is
 		return reply{raw: data, release: release}
 	}
-	o, err := result.Decode(data, m.limits())
+	o, err := result.Decode(data.Join(), m.limits())
 	if err != nil {
 		release()
 		m.refuse(j, "the answer of a node", err)

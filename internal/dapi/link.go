@@ -41,7 +41,7 @@ type question struct {
 
 // ending is an answer, or why there is none.
 type ending struct {
-	data    []byte
+	data    session.Pieces
 	release func() // gives back the room of data
 	err     error
 }
@@ -72,7 +72,7 @@ func (l *link) peer() string {
 // ask has the other node answer a request, whose id is told in id. release
 // gives back the room of the answer. The error is errGone, the other node's
 // own, or why there is no answer.
-func (l *link) ask(ctx context.Context, asker string, request []byte, id *string) (data []byte, release func(), err error) {
+func (l *link) ask(ctx context.Context, asker string, request []byte, id *string) (data session.Pieces, release func(), err error) {
 	q, err := l.open(asker, len(request))
 	if err != nil {
 		return nil, nil, err
@@ -211,7 +211,7 @@ func (l *link) handleResult(_ context.Context, s *session.Session, payload []byt
 	if !ok {
 		return session.Reply{}, errors.New("id and string expected")
 	}
-	data, err := s.TakeString(string(sid))
+	data, err := s.TakePieces(string(sid))
 	if err != nil {
 		err = fault.Wrap(fault.StringAbsent, nil, err)
 	}
@@ -224,15 +224,15 @@ func (l *link) handleAnswer(_ context.Context, _ *session.Session, payload []byt
 	if !ok {
 		return session.Reply{}, errors.New("id and answer expected")
 	}
-	return l.answered(string(id), bytes.Clone(data), nil)
+	return l.answered(string(id), session.Pieces{bytes.Clone(data)}, nil)
 }
 
-func (l *link) answered(id string, data []byte, err error) (session.Reply, error) {
+func (l *link) answered(id string, data session.Pieces, err error) (session.Reply, error) {
 	waited := l.deliver(id, func(q *question) ending {
 		if err != nil {
 			return ending{err: err}
 		}
-		release, err := l.e.answers.hold(q.asker, len(data))
+		release, err := l.e.answers.hold(q.asker, data.Len())
 		if err != nil {
 			return ending{err: err}
 		}

@@ -62,12 +62,12 @@ func (m *Master) link(node string) *link {
 // The error is a *fault.Error, that of a request that could not be run, or the
 // context's.
 func (m *Master) Ask(ctx context.Context, client string, request []byte) ([]byte, error) {
-	return kept(func(take func([]byte) error) error { return m.AskTo(ctx, client, request, take) })
+	return kept(func(take func(...[]byte) error) error { return m.AskTo(ctx, client, request, take) })
 }
 
-// AskTo is Ask for an answer that is handed on: it counts as held by this node
-// until take returns.
-func (m *Master) AskTo(ctx context.Context, client string, request []byte, take func(answer []byte) error) error {
+// AskTo is Ask for an answer that is handed on, in one or more pieces: it counts
+// as held by this node until take returns.
+func (m *Master) AskTo(ctx context.Context, client string, request []byte, take func(answer ...[]byte) error) error {
 	leave, err := m.gate.enter(local, len(request))
 	if err != nil {
 		m.cfg.Metrics.DAPIRequest("other", "busy", 0)
@@ -82,17 +82,17 @@ func (m *Master) AskTo(ctx context.Context, client string, request []byte, take 
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	return take(data)
+	return take(data...)
 }
 
 // AskNode has a worker answer a request (`dapi_fwd`). A worker that is not
 // connected, or goes before it answers, is error 3022.
 func (m *Master) AskNode(ctx context.Context, client, node string, request []byte) ([]byte, error) {
-	return kept(func(take func([]byte) error) error { return m.AskNodeTo(ctx, client, node, request, take) })
+	return kept(func(take func(...[]byte) error) error { return m.AskNodeTo(ctx, client, node, request, take) })
 }
 
 // AskNodeTo is AskNode as AskTo is Ask.
-func (m *Master) AskNodeTo(ctx context.Context, client, node string, request []byte, take func(answer []byte) error) error {
+func (m *Master) AskNodeTo(ctx context.Context, client, node string, request []byte, take func(answer ...[]byte) error) error {
 	err := m.relay(ctx, m.link(node), client, node, request, take)
 	if errors.Is(err, errGone) {
 		return fault.New(fault.UnknownNode, nil)
@@ -101,9 +101,9 @@ func (m *Master) AskNodeTo(ctx context.Context, client, node string, request []b
 }
 
 // kept runs one of the functions that hand their answer on, and keeps it.
-func kept(ask func(take func([]byte) error) error) (answer []byte, err error) {
-	err = ask(func(data []byte) error {
-		answer = data
+func kept(ask func(take func(...[]byte) error) error) (answer []byte, err error) {
+	err = ask(func(data ...[]byte) error {
+		answer = session.Pieces(data).Join()
 		return nil
 	})
 	return answer, err
@@ -111,7 +111,7 @@ func kept(ask func(take func([]byte) error) error) (answer []byte, err error) {
 
 // relay has another node answer a request of a program of this node. Neither
 // is looked at.
-func (e *engine) relay(ctx context.Context, l *link, client, node string, request []byte, take func([]byte) error) error {
+func (e *engine) relay(ctx context.Context, l *link, client, node string, request []byte, take func(...[]byte) error) error {
 	if l == nil {
 		return errGone
 	}
@@ -119,7 +119,7 @@ func (e *engine) relay(ctx context.Context, l *link, client, node string, reques
 	defer cancel()
 	seen := &Record{ID: client, From: e.cfg.Node, Began: time.Now(), Hops: []Hop{{Node: node}}}
 	data, release, err := l.ask(ctx, local, request, &seen.Hops[0].ID)
-	seen.Took, seen.Bytes = time.Since(seen.Began), len(data)
+	seen.Took, seen.Bytes = time.Since(seen.Began), data.Len()
 	seen.Hops[0].Took = seen.Took
 	how := "ok"
 	if err != nil {
@@ -134,5 +134,5 @@ func (e *engine) relay(ctx context.Context, l *link, client, node string, reques
 		return err
 	}
 	defer release()
-	return take(data)
+	return take(data...)
 }

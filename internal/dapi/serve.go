@@ -137,7 +137,7 @@ func (l *link) serve(ctx context.Context, id string, request []byte, left time.D
 
 // reply sends an answer, or why there is none. A 4.7.5 master that waits for a
 // request of its own understands results only, so a worker answers with one.
-func (l *link) reply(ctx context.Context, id string, data []byte, err error) {
+func (l *link) reply(ctx context.Context, id string, data session.Pieces, err error) {
 	ctx, cancel := context.WithTimeout(ctx, l.e.cfg.Timeout)
 	defer cancel()
 	if err != nil && l.e.master {
@@ -145,7 +145,7 @@ func (l *link) reply(ctx context.Context, id string, data []byte, err error) {
 		return
 	}
 	if err != nil {
-		data = result.Outcome{Err: result.Origin{Node: l.e.cfg.Node, Readable: true}.Blame(err)}.JSON()
+		data = result.Outcome{Err: result.Origin{Node: l.e.cfg.Node, Readable: true}.Blame(err)}.Pieces()
 	}
 	select {
 	case l.sending <- struct{}{}:
@@ -173,10 +173,10 @@ func (l *link) replyError(ctx context.Context, id string, err error) {
 	}
 }
 
-func (l *link) sendAnswer(ctx context.Context, id string, data []byte) error {
-	if len(data) <= inline && l.s.PeerHas(session.FeatureCalls) {
-		payload := make([]byte, 0, len(id)+1+len(data))
-		payload = append(append(append(payload, id...), ' '), data...)
+func (l *link) sendAnswer(ctx context.Context, id string, data session.Pieces) error {
+	if size := data.Len(); size <= inline && l.s.PeerHas(session.FeatureCalls) {
+		payload := make([]byte, 0, len(id)+1+size)
+		payload = data.Reader().Fill(append(append(payload, id...), ' '))
 		_, err := l.s.Request(ctx, cmdAnswer, payload)
 		return err
 	}
@@ -189,10 +189,10 @@ func (l *link) sendAnswer(ctx context.Context, id string, data []byte) error {
 }
 
 // sendString sends a string to a node that may have no room for it yet.
-func (l *link) sendString(ctx context.Context, data []byte) (string, error) {
+func (l *link) sendString(ctx context.Context, data session.Pieces) (string, error) {
 	pause := stringPause
 	for try := 1; ; try++ {
-		sid, err := l.s.SendString(ctx, data)
+		sid, err := l.s.SendString(ctx, data...)
 		var remote *session.RemoteError
 		if try == stringTries || !errors.As(err, &remote) || remote.Command != cmdNewString {
 			return sid, err

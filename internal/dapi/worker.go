@@ -36,12 +36,12 @@ func (w *Worker) Offer(s *session.Session, mux *session.Mux) func(context.Contex
 // Ask has the master answer a request of a program of this node. Without a
 // master, or one that goes before it answers, it is error 3023.
 func (w *Worker) Ask(ctx context.Context, client string, request []byte) ([]byte, error) {
-	return kept(func(take func([]byte) error) error { return w.AskTo(ctx, client, request, take) })
+	return kept(func(take func(...[]byte) error) error { return w.AskTo(ctx, client, request, take) })
 }
 
-// AskTo is Ask for an answer that is handed on: it counts as held by this node
-// until take returns.
-func (w *Worker) AskTo(ctx context.Context, client string, request []byte, take func(answer []byte) error) error {
+// AskTo is Ask for an answer that is handed on, in one or more pieces: it counts
+// as held by this node until take returns.
+func (w *Worker) AskTo(ctx context.Context, client string, request []byte, take func(answer ...[]byte) error) error {
 	err := w.relay(ctx, w.master.Load(), client, masterName, request, take)
 	if errors.Is(err, errGone) {
 		return fault.New(fault.NotConnected, nil)

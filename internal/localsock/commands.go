@@ -19,10 +19,11 @@ type Commands struct {
 	// Why says how nodes are, to Testudo's own clients (docs/ctl.md §4). Its answer
 	// comes later in both roles.
 	Why func(ctx context.Context, payload []byte) ([]byte, error)
-	// DAPI answers an API request: it hands the answer to take, which sends it.
-	DAPI func(ctx context.Context, client string, request []byte, take func(answer []byte) error) error
+	// DAPI answers an API request: it hands the answer, in one or more pieces, to
+	// take, which sends it.
+	DAPI func(ctx context.Context, client string, request []byte, take func(answer ...[]byte) error) error
 	// Forward has another node answer it; nil on a worker.
-	Forward func(ctx context.Context, client, node string, request []byte, take func(answer []byte) error) error
+	Forward func(ctx context.Context, client, node string, request []byte, take func(answer ...[]byte) error) error
 	// Known says whether a node can be forwarded to; nil on a worker.
 	Known func(node string) bool
 	// Sync asks a daemon of the master; nil on a master.

@@ -29,10 +29,12 @@ func seeds(f *testing.F, commands ...string) {
 func FuzzServer(f *testing.F) {
 	seeds(f, cmdConfig, cmdNodes, cmdDAPI, cmdForward, cmdFile, cmdEcho, cmdNewString, cmdStringUpdate, cmdStringError, "cancel_task", "ok", "err")
 	answer := func(context.Context, []byte) ([]byte, error) { return []byte("x"), nil }
-	api := func(_ context.Context, _ string, request []byte, take func([]byte) error) error { return take(request) }
+	api := func(_ context.Context, _ string, request []byte, take func(...[]byte) error) error {
+		return take(request)
+	}
 	s := NewServer(Options{MessageTime: time.Second, MessageBytes: 1 << 20, ReplyTime: time.Millisecond}, Commands{
 		Nodes: answer, Health: answer, Relayed: true, DAPI: api,
-		Forward: func(ctx context.Context, client, _ string, request []byte, take func([]byte) error) error {
+		Forward: func(ctx context.Context, client, _ string, request []byte, take func(...[]byte) error) error {
 			return api(ctx, client, request, take)
 		},
 	})

@@ -57,8 +57,8 @@ func (g *gate) open() {
 }
 
 // hanging is an API that answers when it may.
-func hanging(may *gate) func(context.Context, string, []byte, func([]byte) error) error {
-	return func(ctx context.Context, _ string, request []byte, take func([]byte) error) error {
+func hanging(may *gate) func(context.Context, string, []byte, func(...[]byte) error) error {
+	return func(ctx context.Context, _ string, request []byte, take func(...[]byte) error) error {
 		select {
 		case <-may.wait():
 			return take(request)
@@ -177,7 +177,7 @@ func TestServer_TooManyRequests(t *testing.T) {
 // Whoever goes takes the requests along.
 func TestServer_AskerGone(t *testing.T) {
 	gone := new(gate)
-	api := func(ctx context.Context, _ string, _ []byte, _ func([]byte) error) error {
+	api := func(ctx context.Context, _ string, _ []byte, _ func(...[]byte) error) error {
 		<-ctx.Done()
 		gone.open()
 		return ctx.Err()
@@ -259,7 +259,9 @@ func TestServer_ResultNotTaken(t *testing.T) {
 	for _, tc := range tests {
 		t.Run(tc.name, func(t *testing.T) {
 			log := peertest.NewLines()
-			api := func(_ context.Context, _ string, request []byte, take func([]byte) error) error { return take(request) }
+			api := func(_ context.Context, _ string, request []byte, take func(...[]byte) error) error {
+				return take(request)
+			}
 			bubble(t, Commands{DAPI: api}, Options{Log: log.Logger()}, func(_ *testing.T, _ *Server, meet func() *peertest.Peer) {
 				p := meet()
 				p.OK(cmdDAPI, "x")
@@ -279,7 +281,7 @@ func TestServer_Thousand(t *testing.T) {
 	var mu sync.Mutex
 	names := map[string]bool{}
 	all := make(chan struct{})
-	api := func(_ context.Context, client string, request []byte, take func([]byte) error) error {
+	api := func(_ context.Context, client string, request []byte, take func(...[]byte) error) error {
 		mu.Lock()
 		names[client] = true
 		if len(names) == clients {
@@ -339,7 +341,9 @@ func TestServer_OrderAndDividedMessages(t *testing.T) {
 // A result of many chunks comes whole.
 func TestAsk_LargeResult(t *testing.T) {
 	large := strings.Repeat("0123456789abcdef", 1<<20)
-	api := func(_ context.Context, _ string, _ []byte, take func([]byte) error) error { return take([]byte(large)) }
+	api := func(_ context.Context, _ string, _ []byte, take func(...[]byte) error) error {
+		return take([]byte(large))
+	}
 	_, path := serve(t, Commands{DAPI: api})
 	if got, err := Ask(t.Context(), path, ClientOptions{}, cmdDAPI, nil); err != nil || string(got) != large {
 		t.Errorf("%d bytes, %v", len(got), err)

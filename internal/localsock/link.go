@@ -169,8 +169,9 @@ func (l *link) ended() {
 const stringBytes = 512 << 10
 
 // sendString sends a long string (docs/wire.md §10.1) and returns its id.
-func (l *link) sendString(ctx context.Context, data []byte) (string, error) {
-	size := strconv.AppendInt(nil, int64(len(data)), 10)
+func (l *link) sendString(ctx context.Context, data session.Pieces) (string, error) {
+	left := data.Len()
+	size := strconv.AppendInt(nil, int64(left), 10)
 	answer, err := l.request(ctx, cmdNewString, size)
 	if err != nil {
 		return "", err
@@ -179,13 +180,13 @@ func (l *link) sendString(ctx context.Context, data []byte) (string, error) {
 	if _, err := strconv.ParseUint(id, 10, 32); err != nil {
 		return "", fmt.Errorf("%s: %.32q is no id of a string", cmdNewString, id)
 	}
-	payload := buffers.Get(min(len(id)+1+len(data), stringBytes))
-	defer func() { buffers.Put(payload) }()
-	for len(data) > 0 {
-		payload = append(append(payload[:0], id...), ' ')
-		n := min(len(data), stringBytes-len(payload))
-		payload = append(payload, data[:n]...)
-		data = data[n:]
+	buf := buffers.Get(min(len(id)+1+left, stringBytes))
+	defer buffers.Put(buf)
+	payload := append(append(buf[:0:min(cap(buf), stringBytes)], id...), ' ')
+	prefix := len(payload)
+	for from := data.Reader(); left > 0; {
+		payload = from.Fill(payload[:prefix])
+		left -= len(payload) - prefix
 		if _, err := l.request(ctx, cmdStringUpdate, payload); err != nil {
 			return "", err
 		}

@@ -99,7 +99,7 @@ func (r recording) commands(t *testing.T) Commands {
 		Config: func() ([]byte, error) { return []byte(data), err },
 		Hash:   func(context.Context) ([]byte, error) { return []byte(data), err },
 		Nodes:  ask, Health: ask, Relayed: r.worker,
-		DAPI: func(_ context.Context, _ string, request []byte, take func([]byte) error) error {
+		DAPI: func(_ context.Context, _ string, request []byte, take func(...[]byte) error) error {
 			answer, err := asked(request)
 			return errors.Join(err, take(answer))
 		},
@@ -110,7 +110,7 @@ func (r recording) commands(t *testing.T) Commands {
 		return c
 	}
 	c.Known = func(node string) bool { return node == "w1" }
-	c.Forward = func(_ context.Context, _, node string, request []byte, take func([]byte) error) error {
+	c.Forward = func(_ context.Context, _, node string, request []byte, take func(...[]byte) error) error {
 		answer, err := asked([]byte(node + " " + string(request)))
 		return errors.Join(err, take(answer))
 	}

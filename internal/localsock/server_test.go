@@ -42,14 +42,14 @@ func roles() (master, worker, cut Commands) {
 		}
 		return append([]byte("answer to "), request...), nil
 	}
-	api := func(ctx context.Context, client string, request []byte, take func([]byte) error) error {
+	api := func(ctx context.Context, client string, request []byte, take func(...[]byte) error) error {
 		data, err := answer(ctx, client, request)
 		if err != nil {
 			return err
 		}
 		return take(data)
 	}
-	forward := func(ctx context.Context, client, node string, request []byte, take func([]byte) error) error {
+	forward := func(ctx context.Context, client, node string, request []byte, take func(...[]byte) error) error {
 		return api(ctx, client, append([]byte(node+":"), request...), take)
 	}
 	failing := func(context.Context, []byte) ([]byte, error) { return nil, fault.New(fault.NodeAbsent, nil) }

@@ -216,8 +216,8 @@ var errUndelivered = errors.New("the client has not taken the answer")
 
 // deliverAPI sends the answer to an API request. A client that has gone away, or
 // that closes instead of saying that it has the answer, is no trouble.
-func (c *conn) deliverAPI(ctx context.Context) func(answer []byte) error {
-	return func(answer []byte) error {
+func (c *conn) deliverAPI(ctx context.Context) func(answer ...[]byte) error {
+	return func(answer ...[]byte) error {
 		id, err := c.sendString(ctx, answer)
 		if err == nil {
 			_, err = c.request(ctx, cmdAPIResult, []byte(id))

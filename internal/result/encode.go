@@ -18,11 +18,7 @@ func (o Outcome) JSON() []byte {
 	case *Plain:
 		return envelope(classPlain, len(r.Body), r.append)
 	case *Affected:
-		size := 0
-		for _, item := range r.Items {
-			size += len(item) + len(", ")
-		}
-		return envelope(classAffected, size, r.append)
+		return envelope(classAffected, itemBytes(r.Items), r.append)
 	}
 	if o.Err == nil {
 		return undecodable("neither a result nor an error").JSON()
@@ -30,22 +26,68 @@ func (o Outcome) JSON() []byte {
 	return o.Err.JSON()
 }
 
+// inOnePiece is the longest list of items, or object, that Pieces copies.
+const inOnePiece = 64 << 10
+
+// Pieces is JSON in one or more pieces. Those of a long result are the outcome's
+// own, which must not be changed afterwards: nothing long is copied.
+func (o Outcome) Pieces() [][]byte {
+	switch r := o.Result.(type) {
+	case *Plain:
+		if len(r.Body) > inOnePiece {
+			return [][]byte{r.appendHead(begin(nil, classPlain)), r.Body, []byte("}}}")}
+		}
+	case *Affected:
+		if itemBytes(r.Items) > inOnePiece {
+			return r.pieces()
+		}
+	}
+	return [][]byte{o.JSON()}
+}
+
+func (a *Affected) pieces() [][]byte {
+	head := append(begin(make([]byte, 0, 128), classAffected), listOfItems...)
+	comma := []byte(", ")
+	pieces := append(make([][]byte, 0, 2*len(a.Items)+1), append(head, '['))
+	for i, item := range a.Items {
+		if i > 0 {
+			pieces = append(pieces, comma)
+		}
+		pieces = append(pieces, item)
+	}
+	return append(pieces, append(a.appendRest([]byte{']'}), "}}"...))
+}
+
+func itemBytes(items []json.RawMessage) (size int) {
+	for _, item := range items {
+		size += len(item) + len(", ")
+	}
+	return size
+}
+
+// begin writes what stands before the object of a class.
+func begin(dst []byte, class string) []byte {
+	dst = append(dst, `{"__wazuh_result__": {"__class__": "`...)
+	dst = append(dst, class...)
+	return append(dst, `", "__object__": `...)
+}
+
 // envelope writes a result; size is that of its larger part.
 func envelope(class string, size int, object func([]byte) []byte) []byte {
 	const others = 1 << 10 // bytes, for most results
-	dst := append(make([]byte, 0, size+others), `{"__wazuh_result__": {"__class__": "`...)
-	dst = append(dst, class...)
-	dst = append(dst, `", "__object__": `...)
-	dst = object(dst)
+	dst := object(begin(make([]byte, 0, size+others), class))
 	return append(dst, "}}"...)
 }
 
 func (p *Plain) append(dst []byte) []byte {
+	return append(append(p.appendHead(dst), p.body()...), '}')
+}
+
+// appendHead writes what stands before the object.
+func (p *Plain) appendHead(dst []byte) []byte {
 	dst = append(dst, `{"str_priority": `...)
 	dst = appendTexts(dst, p.StrPriority)
-	dst = append(dst, `, "result": `...)
-	dst = append(dst, p.body()...)
-	return append(dst, '}')
+	return append(dst, `, "result": `...)
 }
 
 // body is the object, the empty one if there is none.
@@ -56,9 +98,16 @@ func (p *Plain) body() json.RawMessage {
 	return p.Body
 }
 
+const listOfItems = `{"affected_items": `
+
 func (a *Affected) append(dst []byte) []byte {
-	dst = append(dst, `{"affected_items": `...)
+	dst = append(dst, listOfItems...)
 	dst = appendList(dst, a.Items, func(dst []byte, v json.RawMessage) []byte { return append(dst, v...) })
+	return a.appendRest(dst)
+}
+
+// appendRest writes what comes behind the items.
+func (a *Affected) appendRest(dst []byte) []byte {
 	dst = append(dst, `, "sort_fields": `...)
 	dst = appendTexts(dst, a.SortFields)
 	dst = append(dst, `, "sort_casting": `...)

@@ -39,9 +39,31 @@ type Strings struct {
 func NewStrings(limits Limits) *Strings { return &Strings{limits: limits.withDefaults()} }
 
 type longString struct {
-	size    int64
-	data    []byte
+	size    int64 // announced
+	got     int64
+	pieces  Pieces // all but the last are full
 	touched time.Time
+}
+
+// leastPiece is the least memory that a piece of a string takes, so that a peer
+// that sends a byte at a time makes no long list of them.
+const leastPiece = 64 << 10
+
+// append keeps a chunk, as far as it has been announced.
+func (str *longString) append(chunk []byte) {
+	left := str.size - str.got
+	chunk = chunk[:min(left, int64(len(chunk)))]
+	str.got += int64(len(chunk))
+	if n := len(str.pieces); n > 0 {
+		last := str.pieces[n-1]
+		fits := min(cap(last)-len(last), len(chunk))
+		str.pieces[n-1] = append(last, chunk[:fits]...)
+		chunk, left = chunk[fits:], left-int64(fits)
+	}
+	if len(chunk) > 0 {
+		room := min(left, max(int64(len(chunk)), leastPiece))
+		str.pieces = append(str.pieces, append(make([]byte, 0, room), chunk...))
+	}
 }
 
 // add makes room for a string. Memory is taken as bytes arrive, not for what
@@ -82,8 +104,7 @@ func (st *Strings) append(id uint32, chunk []byte) error {
 	if !ok {
 		return ErrUnknownString
 	}
-	room := str.size - int64(len(str.data))
-	str.data = append(str.data, chunk[:min(room, int64(len(chunk)))]...)
+	str.append(chunk)
 	str.touched = time.Now()
 	return nil
 }
@@ -93,7 +114,7 @@ func (st *Strings) abandon(size int64) (uint32, bool) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	for id, str := range st.open {
-		if str.size == size && len(str.data) == 0 {
+		if str.size == size && str.got == 0 {
 			st.dropLocked(id)
 			return id, true
 		}
@@ -101,18 +122,18 @@ func (st *Strings) abandon(size int64) (uint32, bool) {
 	return 0, false
 }
 
-func (st *Strings) take(id uint32) ([]byte, error) {
+func (st *Strings) take(id uint32) (Pieces, error) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	str, ok := st.open[id]
 	if !ok {
 		return nil, ErrUnknownString
 	}
-	if int64(len(str.data)) < str.size {
-		return nil, fmt.Errorf("string has %d of %d bytes: %w", len(str.data), str.size, ErrIncomplete)
+	if str.got < str.size {
+		return nil, fmt.Errorf("string has %d of %d bytes: %w", str.got, str.size, ErrIncomplete)
 	}
 	st.dropLocked(id)
-	return str.data, nil
+	return str.pieces, nil
 }
 
 // Expire removes the strings that have made no progress for Limits.StringAge.
@@ -135,9 +156,18 @@ func (st *Strings) dropLocked(id uint32) {
 // command that names it. It returns ErrUnknownString or ErrIncomplete.
 func (s *Session) TakeString(id string) ([]byte, error) { return s.strings.Take(id) }
 
+// TakePieces is TakeString for one that is only handed on: it stays in the pieces
+// in which it came.
+func (s *Session) TakePieces(id string) (Pieces, error) { return s.strings.takeText(id) }
+
 // Take hands over a whole string, by the id text of the command that names it.
 // It returns ErrUnknownString or ErrIncomplete.
 func (st *Strings) Take(id string) ([]byte, error) {
+	pieces, err := st.takeText(id)
+	return pieces.Join(), err
+}
+
+func (st *Strings) takeText(id string) (Pieces, error) {
 	n, err := strconv.ParseUint(id, 10, 32)
 	if err != nil {
 		return nil, ErrUnknownString
@@ -145,20 +175,22 @@ func (st *Strings) Take(id string) ([]byte, error) {
 	return st.take(uint32(n))
 }
 
-// SendString sends a long string and returns the id the peer gave it.
-func (s *Session) SendString(ctx context.Context, data []byte) (string, error) {
-	size := strconv.AppendInt(nil, int64(len(data)), 10)
+// SendString sends a long string, which may stand in several pieces, and returns
+// the id the peer gave it.
+func (s *Session) SendString(ctx context.Context, pieces ...[]byte) (string, error) {
+	length := Pieces(pieces).Len()
+	size := strconv.AppendInt(nil, int64(length), 10)
 	id, err := s.Request(ctx, "new_str", size)
 	if err != nil {
 		if isTimeout(err) {
 			_, _ = s.Request(ctx, "err_str", size) // best effort: frees the peer's buffer
 		}
-		return "", fmt.Errorf("send string of %d bytes: %w", len(data), err)
+		return "", fmt.Errorf("send string of %d bytes: %w", length, err)
 	}
 	if _, err := strconv.ParseUint(string(id), 10, 32); err != nil {
 		return "", fmt.Errorf("send string: the peer's id %.32q: %w", id, ErrUnknownString)
 	}
-	if err := s.sendChunks(ctx, string(id), data); err != nil {
+	if err := s.sendChunks(ctx, string(id), pieces); err != nil {
 		return "", fmt.Errorf("send string: %w", err)
 	}
 	return string(id), nil
@@ -166,8 +198,10 @@ func (s *Session) SendString(ctx context.Context, data []byte) (string, error) {
 
 // sendChunks sends a string's bytes, to a Testudo peer sealed, where that is
 // agreed, and with more than one chunk on the way.
-func (s *Session) sendChunks(ctx context.Context, id string, data []byte) error {
-	payload := make([]byte, 0, min(len(id)+1+len(data), chunkBytes))
+func (s *Session) sendChunks(ctx context.Context, id string, data Pieces) error {
+	left := data.Len()
+	from := data.Reader()
+	payload := make([]byte, 0, min(len(id)+1+left, chunkBytes))
 	payload = append(append(payload, id...), ' ')
 	prefix, ahead := len(payload), 0
 	if s.PeerIsTestudo() {
@@ -183,8 +217,8 @@ func (s *Session) sendChunks(ctx context.Context, id string, data []byte) error 
 			s.calls.drop(c.counter)
 		}
 	}()
-	for len(data) > 0 || len(window) > 0 {
-		if len(data) == 0 || len(window) > ahead {
+	for left > 0 || len(window) > 0 {
+		if left == 0 || len(window) > ahead {
 			c := window[0]
 			window = window[1:]
 			if _, err := c.wait(ctx); err != nil {
@@ -192,14 +226,14 @@ func (s *Session) sendChunks(ctx context.Context, id string, data []byte) error 
 			}
 			continue
 		}
-		n := min(cap(payload)-prefix, len(data))
-		payload = append(payload[:prefix], data[:n]...)
+		payload = from.Fill(payload[:prefix])
+		left -= len(payload) - prefix
 		frame.Payload = payload
 		c, err := s.startFrame(ctx, frame, false)
 		if err != nil {
 			return err
 		}
-		window, data = append(window, c), data[n:]
+		window = append(window, c)
 	}
 	return nil
 }
