@@ -291,3 +291,24 @@ func TestDeleteAgents_SilentDaemon(t *testing.T) {
 		t.Errorf("asked %q", r.requests)
 	}
 }
+
+// told is a database that another program has.
+type told map[agent.ID]agent.Status
+
+func (s told) EachState(_ context.Context, ids []agent.ID, f func(agent.ID, agent.Status, string)) error {
+	for _, id := range ids {
+		if status, ok := s[id]; ok {
+			f(id, status, "Wazuh v4.7.5")
+		}
+	}
+	return nil
+}
+
+func TestActs_DatabaseOfAnother(t *testing.T) {
+	w := newChangeWorld(t, "m3", everybody)
+	w.listen()
+	w.changes = NewChanges(ChangeConfig{Home: w.root, Dir: w.dir, Reader: New(Config{Home: w.root}), States: told{1: agent.Active, 2: agent.Disconnected}})
+	w.expect(asked{function: restart, args: `{"agent_list": ["003", "002", "001"]}`}, `"001" | 1707 [002] `)
+	w.expect(asked{function: restart, args: `{"agent_list": ["001"]}`,
+		permissions: `{"rbac_mode": "white", "agent:restart": {"agent:group:web": "allow"}}`}, "Error 1000 - Wazuh Internal Error: this node has no agent database to ask")
+}

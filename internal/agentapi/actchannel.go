@@ -21,8 +21,6 @@ const listenerQueue = "queue/alerts/ar"
 
 // listener is the way to the agents that are connected to this node.
 type listener struct {
-	path  string
-	until time.Time // for all messages together
 	conn  net.Conn
 	stop  func() bool
 	spent error // set when nothing more can be sent
@@ -32,24 +30,16 @@ type listener struct {
 // messages have a few seconds together: a listener that takes nothing holds up
 // nobody for long.
 func (x *Changes) listener(ctx context.Context) (*listener, error) {
-	l := &listener{path: filepath.Join(x.cfg.Dir, listenerQueue), until: time.Now().Add(x.cfg.Send)}
-	if err := l.connect(); err != nil {
-		return nil, err
-	}
-	l.stop = context.AfterFunc(ctx, func() { _ = l.conn.SetWriteDeadline(time.Unix(1, 0)) })
-	return l, nil
-}
-
-func (l *listener) connect() error {
-	conn, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Name: l.path, Net: "unixgram"})
+	path := filepath.Join(x.cfg.Dir, listenerQueue)
+	conn, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Name: path, Net: "unixgram"})
 	if err != nil {
-		return fault.Wrap(fault.QueueUnreachable, listenerQueue, err)
+		return nil, fault.Wrap(fault.QueueUnreachable, listenerQueue, err)
 	}
-	if err := conn.SetWriteDeadline(l.until); err != nil {
-		return fault.Wrap(fault.QueueUnreachable, listenerQueue, errors.Join(err, conn.Close()))
+	if err := conn.SetWriteDeadline(time.Now().Add(x.cfg.Send)); err != nil {
+		return nil, fault.Wrap(fault.QueueUnreachable, listenerQueue, errors.Join(err, conn.Close()))
 	}
-	l.conn = conn
-	return nil
+	stop := context.AfterFunc(ctx, func() { _ = conn.SetWriteDeadline(time.Unix(1, 0)) })
+	return &listener{conn: conn, stop: stop}, nil
 }
 
 // Close ends the connection.
@@ -78,8 +68,8 @@ func (l *listener) send(text string) error {
 	return l.spent
 }
 
-// tell sends each agent its message and makes those reached the items. A
-// message of nil is an agent's failure.
+// tell sends each agent its message and makes those reached the items. An agent
+// for whom there is no message fails.
 func (x *Changes) tell(ctx context.Context, r *result.Affected, agents []state, text func(a state) (string, error)) error {
 	if len(agents) == 0 {
 		return nil

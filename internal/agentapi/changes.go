@@ -26,7 +26,8 @@ const (
 	modifyMember = "group:modify_assignments"
 )
 
-// Memberships is the groups in a node's agent database, agentdb.Store.
+// Memberships is the groups in a node's agent database: agentdb.Store, or
+// wdb.External where another program has it.
 type Memberships interface {
 	GroupsOf(ctx context.Context, ids []agent.ID) (map[agent.ID][]string, error)
 	GroupNames(ctx context.Context) ([]string, error)
@@ -35,12 +36,19 @@ type Memberships interface {
 	DeleteGroup(ctx context.Context, name string) error
 }
 
+// States tells how agents are, wdb.External.
+type States interface {
+	// EachState calls f with those of the agents that exist.
+	EachState(ctx context.Context, ids []agent.ID, f func(id agent.ID, status agent.Status, version string)) error
+}
+
 // ChangeConfig is what changes need of the node.
 type ChangeConfig struct {
 	Home   *os.Root
 	Dir    string        // the path of the home, for sockets
 	Reader *API          // over the same home
-	Groups Memberships   // nil where another program has the database: what needs it is then error 2005
+	Groups Memberships   // nil: what needs them is error 2005
+	States States        // nil: the Reader's database is asked
 	Owner  groups.Owner  // of what is written
 	Send   time.Duration // for all messages of one request to go to the listener; 5 s unless set
 	Talk   time.Duration // for one exchange with a daemon; 30 s unless set
@@ -118,7 +126,7 @@ func (x *Changes) agentFunctions() []dapi.Function {
 // process does not have it.
 func (x *Changes) memberships() (Memberships, error) {
 	if x.cfg.Groups == nil {
-		return nil, fault.New(fault.DatabaseUnreachable, "it belongs to another process (services.agentdb: external)")
+		return nil, fault.New(fault.DatabaseUnreachable, nil)
 	}
 	return x.cfg.Groups, nil
 }

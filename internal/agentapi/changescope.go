@@ -60,7 +60,12 @@ func (x *Changes) scope(ctx context.Context, c *dapi.Call, action, kind string, 
 	switch kind {
 	case agentID:
 		ask.All = x.allAgents
-		ask.Members = func(group string) ([]string, error) { return x.cfg.Reader.members(ctx, group) }
+		ask.Members = func(group string) ([]string, error) {
+			if x.cfg.Reader.cfg.Database == nil {
+				return nil, errNoDatabase
+			}
+			return x.cfg.Reader.members(ctx, group)
+		}
 	case groupID:
 		ask.All = func() ([]string, error) { return groups.List(x.cfg.Home) }
 	}
@@ -118,7 +123,19 @@ type state struct {
 }
 
 // states gives those of the agents that the database has, by id.
-func (x *Changes) states(ctx context.Context, ids []agent.ID) ([]state, error) {
+func (x *Changes) states(ctx context.Context, ids []agent.ID) (found []state, err error) {
+	if x.cfg.States != nil {
+		err = x.cfg.States.EachState(ctx, ids, func(id agent.ID, status agent.Status, version string) {
+			found = append(found, state{id, status, version})
+		})
+	} else {
+		found, err = x.readStates(ctx, ids)
+	}
+	slices.SortFunc(found, func(a, b state) int { return cmp.Compare(a.id, b.id) })
+	return found, refused(err)
+}
+
+func (x *Changes) readStates(ctx context.Context, ids []agent.ID) (found []state, err error) {
 	db := x.cfg.Reader.cfg.Database
 	if db == nil {
 		return nil, errNoDatabase
@@ -127,12 +144,10 @@ func (x *Changes) states(ctx context.Context, ids []agent.ID) ([]state, error) {
 	if err != nil {
 		return nil, err
 	}
-	var found []state
 	err = db.Rows(ctx, "SELECT id, connection_status, version FROM agent WHERE id IN (SELECT value FROM json_each(?1))",
 		[]any{string(wanted)}, func(row Row) error {
 			found = append(found, state{agent.ID(row.Int64(0)), agent.Status(row.AppendText(nil, 1)), string(row.AppendText(nil, 2))})
 			return nil
 		})
-	slices.SortFunc(found, func(a, b state) int { return cmp.Compare(a.id, b.id) })
-	return found, refused(err)
+	return found, err
 }

@@ -44,6 +44,8 @@ func (n *Node) agentFunctions() (*agentapi.API, *agentapi.Changes) {
 	}
 	if n.agents.store != nil {
 		read.Database, change.Groups = agentapi.Embedded{Store: n.agents.store}, n.agents.store
+	} else if n.agents.external != nil {
+		change.Groups, change.States = n.agents.external, n.agents.external
 	}
 	change.Reader = agentapi.New(read)
 	return change.Reader, agentapi.NewChanges(change)
