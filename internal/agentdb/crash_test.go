@@ -59,6 +59,12 @@ func burst(t *testing.T, path string) {
 					}
 					say("%d %d", id, step)
 				}
+				if w == 0 { // rows follow the journal all the time
+					if err := s.writeLazily(t.Context(), func(t *tx) error { return t.followSome() }); err != nil {
+						t.Error(err)
+						return
+					}
+				}
 			}
 		})
 	}
