@@ -65,6 +65,9 @@ type Request struct {
 // BadSortOrder; DatabaseRefused for an offset beyond all numbers.
 func (a *Args) Request(limit int) (Request, error) {
 	r := Request{Limit: limit, Sort: a.Sort, Search: a.Search, Select: a.Select, Distinct: a.Distinct, Q: a.Q}
+	if len(r.Select) == 0 {
+		r.Select = nil
+	}
 	if err := r.page(a); err != nil {
 		return Request{}, err
 	}

@@ -134,7 +134,7 @@ func TestArgs_Request(t *testing.T) {
 		}
 	}
 	var a Args
-	if err := json.Unmarshal([]byte(`{"offset":3,"sort_by":["name"],"sort_ascending":false,"search_text":"x","complementary_search":true}`), &a); err != nil {
+	if err := json.Unmarshal([]byte(`{"offset":3,"select":[],"sort_by":["name"],"sort_ascending":false,"search_text":"x","complementary_search":true}`), &a); err != nil {
 		t.Fatal(err)
 	}
 	got, err := a.Request(500)
