@@ -71,9 +71,6 @@ func (s *Store) backupOptions() BackupOptions { return s.o.Backups.withDefaults(
 // go on, and deletes the oldest ones beyond the limit. It returns the snapshot's
 // path below the home.
 func (s *Store) Backup(ctx context.Context) (path string, err error) {
-	if err := s.catchUpAll(ctx); err != nil {
-		return "", fmt.Errorf("back up the agent database: %w", err)
-	}
 	name, err := s.snapshot(ctx, "")
 	if err != nil {
 		return "", fmt.Errorf("back up the agent database: %w", err)
@@ -86,6 +83,11 @@ func (s *Store) Backup(ctx context.Context) (path string, err error) {
 
 // snapshot makes one file and returns its name. It appears whole or not at all.
 func (s *Store) snapshot(ctx context.Context, tag string) (name string, err error) {
+	if s.catchUpAll(ctx) != nil && ctx.Err() != nil {
+		return "", context.Cause(ctx)
+	}
+	// A database that cannot be written is all the more worth a snapshot: for us it
+	// has the journal, and for the original almost all.
 	dir := s.backupOptions().Dir
 	if err := os.MkdirAll(dir, backupDirMode); err != nil {
 		return "", err

@@ -86,7 +86,9 @@ func (n *journalNews) reset(number int64) {
 
 // open tells whether rows may be written later.
 func (j *journal) open(now int64) bool {
-	return now >= j.restTil.Load() && j.named < journalAgents
+	left := j.restTil.Load() - now
+	rests := left > 0 && left <= journalRests // more is of a clock that was set back
+	return !rests && j.named < journalAgents
 }
 
 // rest has rows written at once for a while.

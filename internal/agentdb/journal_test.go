@@ -206,6 +206,9 @@ func TestJournal_Rests(t *testing.T) {
 	if n := s.journal.behind.Load(); n != 0 {
 		t.Error(n, "rows are behind")
 	}
+	if !s.journal.open(time.Now().Unix() - 3600) {
+		t.Error("it rests for as long as the clock was set back")
+	}
 }
 
 // A journal that is full takes no more, and is open again when it was cut.
@@ -303,6 +306,28 @@ func TestJournal_AnotherAgentOfTheID(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A database whose rows cannot be written can be saved, with its journal.
+func TestJournal_InABackup(t *testing.T) {
+	s := heard(t, func(o *Options) { o.Backups.Dir = t.TempDir() })
+	want, _ := s.roster.get(2)
+	set := func(statement string) {
+		must(t, s.write(t.Context(), false, func(t *tx) error { return t.exec(statement) }))
+	}
+	set("CREATE TEMP TRIGGER no BEFORE UPDATE ON agent BEGIN SELECT raise(ABORT, 'no room'); END")
+	path, err := s.Backup(t.Context())
+	must(t, err)
+	set("DROP TRIGGER no")
+	must(t, s.UpdateKeepalive(t.Context(), 3, "active", synced))
+	must(t, s.SetSyncInfo(t.Context(), fullReport(1, 3, "worker1", 1990000000, agent.Active)))
+	must(t, s.SetSyncInfo(t.Context(), fullReport(1, 3, "worker1", 1990000001, agent.Active)))
+	must(t, s.Restore(t.Context(), filepath.Base(path), false))
+	if got := rowKeepalive(t, s, 2); got != want.keepalive || s.journal.behind.Load() != 0 {
+		t.Error("the row says", got)
+	}
+	sameRoster(t, s)
+	sameAfterCrash(t, s)
 }
 
 // What is no entry of ours keeps nobody from opening the file.
