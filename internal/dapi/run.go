@@ -136,6 +136,9 @@ func (e *engine) fallBack(ctx context.Context, j *job) result.Outcome {
 		e.refuse(j, "the answer of another process", err)
 		return e.failed(j.Request, err)
 	}
+	if o.Err != nil {
+		o.Err = e.origin(j.Request).Blame(o.Err)
+	}
 	return o
 }
 

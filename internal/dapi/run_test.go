@@ -177,6 +177,9 @@ func TestFallback(t *testing.T) {
 		"fails":              {func(context.Context, []byte) ([]byte, error) { return nil, fault.New(fault.SocketTalk, nil) }, "1014"},
 		"gives nonsense":     {func(context.Context, []byte) ([]byte, error) { return []byte("nonsense"), nil }, "3036"},
 		"gives no result":    {func(context.Context, []byte) ([]byte, error) { return []byte("{}"), nil }, "1000"},
+		"raises": {func(context.Context, []byte) ([]byte, error) {
+			return fault.New(fault.DatabaseRead, "why").JSON(), nil
+		}, "2007"},
 		"does not come back": {func(ctx context.Context, _ []byte) ([]byte, error) { <-ctx.Done(); return nil, ctx.Err() }, "3021"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -202,6 +205,9 @@ func TestFallback(t *testing.T) {
 				}
 				if text != c.want {
 					t.Errorf("got %s", answer)
+				}
+				if o.Err != nil && len(o.Err.NodeErrors) == 0 {
+					t.Errorf("the error does not say whose it is: %s", answer)
 				}
 				if got := asked.Load(); got == nil || got.Function.Key() != "wazuh.sca.get_sca_list" || len(got.Args) != 1 {
 					t.Errorf("it was asked %+v", got)
