@@ -2,7 +2,6 @@ package nodeinfo
 
 import (
 	"context"
-	"sync/atomic"
 
 	"testudo/internal/cluster"
 	"testudo/internal/session"
@@ -12,14 +11,7 @@ import (
 type Master struct {
 	cfg    MasterConfig
 	hashes hashes
-	asked  atomic.Pointer[askedNodes]
-}
-
-// askedNodes is the last argument of get_nodes as it was read: clients ask the
-// same again and again.
-type askedNodes struct {
-	argument string
-	filter   NodeFilter
+	asked  recentFilters
 }
 
 // NewMaster returns the master's end over the parts of the node.
@@ -74,18 +66,15 @@ func (m *Master) GetNodes(_ context.Context, filter []byte) ([]byte, error) {
 }
 
 func (m *Master) nodeFilter(argument []byte) (NodeFilter, error) {
-	if last := m.asked.Load(); last != nil && last.argument == string(argument) {
-		return last.filter, nil
+	if f, ok := m.asked.find(argument); ok {
+		return f, nil
 	}
 	f, err := ParseNodeFilter(argument)
-	if err == nil && len(argument) <= maxKept {
-		m.asked.Store(&askedNodes{string(argument), f})
+	if err == nil {
+		m.asked.keep(argument, f)
 	}
 	return f, err
 }
-
-// maxKept bounds the argument that is kept.
-const maxKept = 4 << 10
 
 // Health tells how the nodes are that the filter wants.
 func (m *Master) Health(f HealthFilter) Health {

@@ -3,7 +3,6 @@ package nodeinfo
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"sync/atomic"
 
@@ -14,6 +13,7 @@ import (
 // Worker is the worker's end: it asks the master.
 type Worker struct {
 	hashes hashes
+	asking shared
 	master atomic.Pointer[session.Session] // nil when not connected
 }
 
@@ -36,14 +36,11 @@ func (w *Worker) ask(ctx context.Context, command string, argument []byte) ([]by
 	if s == nil {
 		return nil, fault.New(fault.NotConnected, nil)
 	}
-	answer, err := s.Request(ctx, command, argument)
-	if errors.Is(err, session.ErrClosed) {
-		return nil, fault.Wrap(fault.NotConnected, nil, err)
+	q := question{s, command, string(argument)}
+	if len(argument) > maxKept { // nobody asks the same
+		return q.request(ctx)
 	}
-	if err != nil {
-		return nil, fault.From(err)
-	}
-	return answer, nil
+	return w.asking.ask(ctx, q)
 }
 
 // GetNodes gives the master's answer to get_nodes. The error is a *fault.Error.
