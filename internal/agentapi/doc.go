@@ -98,15 +98,11 @@ func (a *API) readers() []dapi.Function {
 	}
 	overview := f("Agent.get_agents_overview", nil)
 	overview.Module = moduleCore
-	files := []dapi.Function{
+	const withoutDatabase = 3 // the first ones
+	list := []dapi.Function{
 		dapi.Typed(f("get_group_files", groups), a.groupFiles),
 		dapi.Typed(f("get_agent_conf", groups), a.agentConf),
 		dapi.Typed(f("get_file_conf", groups), a.fileConf),
-	}
-	if a.cfg.Database == nil && a.cfg.Elsewhere {
-		return files
-	}
-	return append(files,
 		dapi.Typed(f("get_agents", agents), a.agents),
 		dapi.Typed(f("get_agents_in_group", both), a.inGroup),
 		dapi.Typed(f("get_outdated_agents", agents), a.outdated),
@@ -118,5 +114,9 @@ func (a *API) readers() []dapi.Function {
 		dapi.Typed(f("get_agents_sync_group", agents), a.syncGroup),
 		dapi.Typed(f("get_agent_groups", groups), a.groups),
 		dapi.Typed(overview, a.overview),
-	)
+	}
+	if a.cfg.Database == nil && a.cfg.Elsewhere {
+		return list[:withoutDatabase]
+	}
+	return list
 }
