@@ -174,9 +174,9 @@ func TestFallback(t *testing.T) {
 		"has it": {func(context.Context, []byte) ([]byte, error) {
 			return []byte(`{"__wazuh_result__": {"__class__": "WazuhResult", "__object__": {"str_priority": null, "result": {"a": 1}}}}`), nil
 		}, `{"a": 1}`},
-		"fails":              {func(context.Context, []byte) ([]byte, error) { return nil, fault.New(fault.SocketTalk, nil) }, "1014"},
-		"gives nonsense":     {func(context.Context, []byte) ([]byte, error) { return []byte("nonsense"), nil }, "3036"},
-		"gives no result":    {func(context.Context, []byte) ([]byte, error) { return []byte("{}"), nil }, "1000"},
+		"fails":           {func(context.Context, []byte) ([]byte, error) { return nil, fault.New(fault.SocketTalk, nil) }, "1014"},
+		"gives nonsense":  {func(context.Context, []byte) ([]byte, error) { return []byte("nonsense"), nil }, "3036"},
+		"gives no result": {func(context.Context, []byte) ([]byte, error) { return []byte("{}"), nil }, "1000"},
 		"raises": {func(context.Context, []byte) ([]byte, error) {
 			return fault.New(fault.DatabaseRead, "why").JSON(), nil
 		}, "2007"},
