@@ -114,6 +114,7 @@ type request struct {
 	client           string // local_client_arg
 	nodes            []string
 	broadcasting     bool
+	complete         bool // wait_for_complete
 	permissions      map[string]any
 }
 
@@ -129,6 +130,7 @@ func (r request) json() string {
 			"__name__": last, "__module__": r.module, "__qualname__": r.function, "__type__": "function",
 		}},
 		"request_type": r.kind, "is_async": r.async, "broadcasting": r.broadcasting, "nodes": r.nodes,
+		"wait_for_complete": r.complete,
 	}
 	if r.args != nil {
 		m["f_kwargs"] = r.args
