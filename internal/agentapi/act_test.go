@@ -54,10 +54,15 @@ func TestActs_WhatAgentsAreSent(t *testing.T) {
 		t.Error(diff)
 	}
 	w.expect(asked{function: command, args: `{"agent_list": ["001", "002"], "command": "block10", "arguments": ["-", "a \"b\"\nü"], "alert": {"data":  {"srcip": "10.0.0.1"}}}`},
-		`"001" | 1760 [002] `)
-	want = []string{`(msg_to_agent) [] NNS 001 {"version": 1, "origin": {"module": "framework"}, "command": "block10", ` +
-		`"parameters": {"extra_args": ["-", "a \"b\"\n\u00fc"], "alert": {"data":{"srcip":"10.0.0.1"}}}}`}
-	if diff := cmp.Diff(want, w.got(1)); diff != "" {
+		`"001" | 1012 [002] `)
+	w.expect(asked{function: command, args: `{"agent_list": ["001", "002"], "command": "!mine"}`}, `"001" | 1652 [002] `)
+	w.expect(asked{function: command, args: `{"agent_list": ["002"], "command": "block10", "arguments": ["-", "a b"]}`}, `"002" `)
+	w.expect(asked{function: command, args: `{"agent_list": ["002"], "command": "block10"}`}, `"002" `)
+	want = []string{`(msg_to_agent) [] NNS 001 {"version": 1, "origin": {"name": "m3", "module": "API"}, "command": "block10", ` +
+		`"parameters": {"extra_args": ["-", "a \"b\"\n\u00fc"], "alert": {"data":{"srcip":"10.0.0.1"}}}}`,
+		`(msg_to_agent) [] NNS 001 {"version": 1, "origin": {"name": "m3", "module": "API"}, "command": "!mine", "parameters": {"extra_args": [], "alert": {}}}`,
+		`(msg_to_agent) [] NNS 002 block10 - a b`, `(msg_to_agent) [] NNS 002 block10 - -`}
+	if diff := cmp.Diff(want, w.got(4)); diff != "" {
 		t.Error(diff)
 	}
 }
@@ -89,12 +94,9 @@ func TestCommand_Refused(t *testing.T) {
 	ask := func(rest string) asked {
 		return asked{function: command, args: `{"agent_list": ["001"], ` + rest + `}`}
 	}
-	w.expect(ask(`"command": ""`), "Error 1650 - A command is needed")
-	for _, name := range []string{"nope", "../block10", "!../x", "!/bin/sh", "!", "!a b", "!a\\n", "a//b", "!.", "!a\\\\b"} {
-		o := w.ask(ask(`"command": "` + name + `"`))
-		if !strings.HasPrefix(fmt.Sprint(o.Err), "Error 1652") {
-			t.Errorf("%q: got %v", name, w.brief(o))
-		}
+	w.expect(ask(`"command": ""`), `| 1650 [001] `)
+	for _, name := range []string{"../block10", "!../x", "!/bin/sh", "!", "!a b", "!a\\n", "a//b", "!.", "!a\\\\b"} {
+		w.expect(ask(`"command": "`+name+`"`), `| 1652 [001] `)
 	}
 	w.expect(ask(`"command": "!mine.sh"`), `"001" `)
 	w.expect(ask(`"command": "mine.sh", "custom": true`), `"001" `)
@@ -105,7 +107,8 @@ func TestCommand_Refused(t *testing.T) {
 	}
 	w.expect(ask(`"command": "block10", "arguments": ["`+strings.Repeat("a", 1<<20)+`"]`), `| 1012 [001] `)
 	must(t, os.Remove(w.path("etc/shared/ar.conf")))
-	w.expect(ask(`"command": "block10"`), "Error 1652 - Agents have no such command: block10")
+	w.version(1, "Wazuh v4.1.5")
+	w.expect(ask(`"command": "block10"`), `| 1652 [001] `)
 }
 
 func TestActs_WithoutListener(t *testing.T) {
@@ -289,6 +292,17 @@ func TestDeleteAgents_SilentDaemon(t *testing.T) {
 	w.expect(asked{function: deleting, args: `{"agent_list": ["001", "002", "003"]}`}, `| 1014 [001 002 003] `)
 	if len(r.requests) != 1 {
 		t.Errorf("asked %q", r.requests)
+	}
+}
+
+func TestScan(t *testing.T) {
+	w := newChangeWorld(t, "m3", everybody)
+	w.listen()
+	for _, function := range []string{"wazuh.syscheck.run", "wazuh.rootcheck.run"} {
+		w.expect(asked{function: function, args: `{"agent_list": ["001", "000", "099", "007"]}`}, `"000" "001" | 1701 [099] | 1707 [007] `)
+		if diff := cmp.Diff([]string{"(msg_to_agent) [] N!S 000 syscheck restart", "(msg_to_agent) [] N!S 001 syscheck restart"}, w.got(2)); diff != "" {
+			t.Error(diff)
+		}
 	}
 }
 

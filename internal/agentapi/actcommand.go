@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"slices"
 	"strings"
+	"unicode"
 
 	"testudo/internal/dapi"
 	"testudo/internal/fault"
@@ -45,19 +46,21 @@ func (x *Changes) runCommand(ctx context.Context, c *dapi.Call, a commandArgs) (
 		s.finish(r)
 		return r, nil
 	}
-	text, err := x.commandText(a)
-	if err != nil {
-		return nil, err
+	inJSON, refusal := commandText(a, c.Node)
+	var malformed *dapi.ArgumentError
+	if errors.As(refusal, &malformed) {
+		return nil, refusal
 	}
 	found, err := x.reportingHere(ctx, r, s)
 	if err != nil {
 		return nil, err
 	}
 	err = x.tell(ctx, r, active(r, found), func(to state) (string, error) {
-		if before(to.version, jsonSince) {
-			return "", fault.New(fault.AgentVersion, "commands need version 4.2.0")
+		text, err := inJSON, refusal
+		if err == nil && before(to.version, jsonSince) {
+			text, err = x.oldCommandText(a)
 		}
-		return toAgent + "NNS " + to.id.String() + " " + text, nil
+		return toAgent + "NNS " + to.id.String() + " " + text, err
 	})
 	if err != nil {
 		return nil, err
@@ -67,8 +70,8 @@ func (x *Changes) runCommand(ctx context.Context, c *dapi.Call, a commandArgs) (
 }
 
 // commandText is the command as agents read it: one line of JSON.
-func (x *Changes) commandText(a commandArgs) (string, error) {
-	if err := x.checkCommand(a); err != nil {
+func commandText(a commandArgs, node string) (string, error) {
+	if err := checkCommand(a); err != nil {
 		return "", err
 	}
 	alert := bytes.NewBufferString("")
@@ -78,7 +81,9 @@ func (x *Changes) commandText(a commandArgs) (string, error) {
 	case alerted[0] != '{' || json.Compact(alert, alerted) != nil:
 		return "", &dapi.ArgumentError{Function: "run_command", Reason: "argument \"alert\" is no object"}
 	}
-	text := fault.AppendText([]byte(`{"version": 1, "origin": {"module": "framework"}, "command": `), a.Command)
+	text := fault.AppendText([]byte(`{"version": 1, "origin": {"name": `), node)
+	text = append(text, `, "module": "API"}, "command": `...)
+	text = fault.AppendText(text, a.Command)
 	text = append(text, `, "parameters": {"extra_args": [`...)
 	for i, argument := range a.Arguments {
 		if i > 0 {
@@ -91,25 +96,35 @@ func (x *Changes) commandText(a commandArgs) (string, error) {
 	return string(append(text, "}}"...)), nil
 }
 
+// oldCommandText is the command for agents before jsonSince: words, the first of
+// them a command that is listed.
+func (x *Changes) oldCommandText(a commandArgs) (string, error) {
+	listed, err := x.commands()
+	if err != nil {
+		return "", err
+	}
+	if !a.Custom && !slices.Contains(listed, a.Command) {
+		return "", fault.New(fault.CommandUnknown, nil)
+	}
+	arguments := "- -"
+	if len(a.Arguments) > 0 {
+		arguments = strings.Join(a.Arguments, " ")
+	}
+	if strings.ContainsFunc(arguments, unicode.IsControl) {
+		return "", fault.New(fault.QueueMessage, "control characters in an argument")
+	}
+	return a.Command + " " + arguments, nil
+}
+
 // checkCommand makes sure that a command is a name below the directory of the
-// agent's commands, and is listed unless it is marked as the user's own.
-func (x *Changes) checkCommand(a commandArgs) error {
+// agent's commands.
+func checkCommand(a commandArgs) error {
 	if a.Command == "" {
 		return fault.New(fault.CommandMissing, nil)
 	}
-	name, own := strings.CutPrefix(a.Command, "!")
+	name, _ := strings.CutPrefix(a.Command, "!")
 	if !fs.ValidPath(name) || name == "." || strings.ContainsFunc(name, func(r rune) bool { return r <= ' ' || r == 0x7f || r == '\\' }) {
-		return fault.New(fault.CommandUnknown, a.Command)
-	}
-	if own || a.Custom {
-		return nil
-	}
-	listed, err := x.commands()
-	if err != nil {
-		return err
-	}
-	if !slices.Contains(listed, name) {
-		return fault.New(fault.CommandUnknown, a.Command)
+		return fault.New(fault.CommandUnknown, nil)
 	}
 	return nil
 }

@@ -41,8 +41,8 @@ func (x *Changes) scanFunctions() []dapi.Function {
 }
 
 // scan has agents start a scan. An agent with a key that this node's database
-// does not have is told as well: as recorded, only those fail of which the node
-// knows that they are not connected.
+// does not have is told as well, and so is the manager: as the original does,
+// only those fail of which the node knows that they are not connected.
 func (x *Changes) scan(action string, words result.Affected) func(context.Context, *dapi.Call, reachArgs) (result.Result, error) {
 	return func(ctx context.Context, c *dapi.Call, a reachArgs) (result.Result, error) {
 		r := words
@@ -53,6 +53,10 @@ func (x *Changes) scan(action string, words result.Affected) func(context.Contex
 		ids, err := x.enrolled(s.ids, &r)
 		if err != nil {
 			return nil, err
+		}
+		if slices.Contains(s.ids, agent.Manager.String()) {
+			r.Failed = slices.DeleteFunc(r.Failed, func(f result.Failure) bool { return f.Err.Code == fault.ManagerAgent })
+			ids = append(ids, agent.Manager)
 		}
 		found, err := x.states(ctx, ids)
 		if err != nil {
@@ -65,12 +69,15 @@ func (x *Changes) scan(action string, words result.Affected) func(context.Contex
 			if len(found) > 0 && found[0].id == id {
 				one, found = found[0], found[1:]
 			}
+			if id == agent.Manager {
+				one.status = agent.Active // it is this node
+			}
 			to = append(to, one)
 		}
 		if err := x.tell(ctx, &r, active(&r, to), scanText); err != nil {
 			return nil, err
 		}
-		s.finish(&r, fault.UnknownAgent, fault.ManagerAgent, fault.AgentInactive)
+		s.finish(&r, fault.UnknownAgent, fault.AgentInactive)
 		return &r, nil
 	}
 }

@@ -26,13 +26,14 @@ const (
 	resultChunk  = 97
 )
 
-// Numbers of the module's errors.
+// Errors of the module.
 const (
-	moduleTooMany = 4 // it could not pass the request on; fewer agents may do
-	moduleNoTask  = 3 // the agent has no task
-	moduleAgents  = 9 // up to moduleLast an agent is to blame
-	moduleLast    = 12
+	moduleTooMany = fault.Upgrade + 4 // it could not pass the request on; fewer agents may do
+	moduleNoTask  = fault.Upgrade + 3 // the agent has no task
 )
+
+// moduleAgents are the errors for which an agent is to blame, and not the module.
+var moduleAgents = []fault.Code{fault.Upgrade + 9, fault.Upgrade + 10, fault.Upgrade + 11, fault.Upgrade + 12}
 
 type upgradeArgs struct {
 	Agents    list    `json:"agent_list"`
@@ -59,19 +60,19 @@ type upgradeParameters struct {
 // upgrade has this node's module upgrade agents that report to it.
 func (x *Changes) upgrade(ctx context.Context, c *dapi.Call, a upgradeArgs) (result.Result, error) {
 	r := &result.Affected{
-		SortFields: []string{"agent"}, SortCasting: []string{"str"},
-		AllMsg:  "All upgrade tasks have been created",
-		SomeMsg: "Some upgrade tasks have not been created",
-		NoneMsg: "No upgrade task has been created",
+		SortFields: []string{"agent"},
+		AllMsg:     "All upgrade tasks were created",
+		SomeMsg:    "Some upgrade tasks were not created",
+		NoneMsg:    "No upgrade task was created",
 	}
 	command, p := "upgrade", upgradeParameters{Repo: a.Repo, Force: &a.Force, HTTP: &a.HTTP}
 	if a.Version != nil && *a.Version != "" {
 		p.Version = "v" + strings.TrimPrefix(*a.Version, "v")
 	}
 	if a.File != nil {
-		command, p = "upgrade_custom", upgradeParameters{File: a.File, Installer: a.Installer}
+		command, p = "upgrade_custom", upgradeParameters{File: a.File, Installer: a.Installer, Force: &a.Force, HTTP: &a.HTTP}
 	}
-	return x.upgrading(ctx, c, r, a, command, upgradeChunk, p)
+	return x.upgrading(ctx, c, r, a, command, upgradeChunk, p, moduleAgents...)
 }
 
 type upgradeResultArgs struct {
@@ -88,11 +89,11 @@ func (x *Changes) upgradeResult(ctx context.Context, c *dapi.Call, a upgradeResu
 		NoneMsg: "No upgrade task was returned",
 	}
 	args := upgradeArgs{Agents: a.Agents, Filters: a.Filters, Q: a.Q}
-	return x.upgrading(ctx, c, r, args, "upgrade_result", resultChunk, upgradeParameters{})
+	return x.upgrading(ctx, c, r, args, "upgrade_result", resultChunk, upgradeParameters{}, moduleNoTask)
 }
 
 // upgrading asks the module about the active agents that meet the conditions.
-func (x *Changes) upgrading(ctx context.Context, c *dapi.Call, r *result.Affected, a upgradeArgs, command string, chunk int, p upgradeParameters) (result.Result, error) {
+func (x *Changes) upgrading(ctx context.Context, c *dapi.Call, r *result.Affected, a upgradeArgs, command string, chunk int, p upgradeParameters, told ...fault.Code) (result.Result, error) {
 	s, err := x.scope(ctx, c, "agent:upgrade", agentID, a.Agents)
 	if err != nil {
 		return nil, err
@@ -124,7 +125,7 @@ func (x *Changes) upgrading(ctx context.Context, c *dapi.Call, r *result.Affecte
 		n := min(chunk, len(ids))
 		p.Agents = ids[:n]
 		part, err := x.module(ctx, command, p)
-		if fault.Has(err, fault.Upgrade+moduleTooMany) && n > 1 {
+		if fault.Has(err, moduleTooMany) && n > 1 {
 			chunk = n / 2
 			continue
 		}
@@ -133,11 +134,10 @@ func (x *Changes) upgrading(ctx context.Context, c *dapi.Call, r *result.Affecte
 		}
 		tasks, ids = append(tasks, part...), ids[n:]
 	}
-	if err := addTasks(r, tasks); err != nil {
+	if err := addTasks(r, tasks, told); err != nil {
 		return nil, err
 	}
-	s.finish(r, fault.UnknownAgent, fault.ManagerAgent, fault.AgentInactive, fault.AgentFiltered,
-		fault.Upgrade+moduleNoTask, fault.Upgrade+9, fault.Upgrade+10, fault.Upgrade+11, fault.Upgrade+12)
+	s.finish(r, append([]fault.Code{fault.UnknownAgent, fault.ManagerAgent, fault.AgentInactive, fault.AgentFiltered}, told...)...)
 	return r, nil
 }
 
@@ -216,14 +216,14 @@ func moduleError(number int, text string) *fault.Error {
 	return fault.New(fault.Upgrade+fault.Code(number), text)
 }
 
-// addTasks makes items of the agents that have a task. An error that is not of
-// one agent but of the module is that of the request.
-func addTasks(r *result.Affected, tasks []upgradeTask) error {
+// addTasks makes items of the agents that have a task, and failed ones of those
+// with an error that is told of agents. Any other error is that of the request.
+func addTasks(r *result.Affected, tasks []upgradeTask, told []fault.Code) error {
 	slices.SortFunc(tasks, func(a, b upgradeTask) int { return cmp.Compare(a.agent, b.agent) })
 	for _, t := range tasks {
-		if n := t.code - fault.Upgrade; t.code != 0 {
+		if t.code != 0 {
 			err := fault.New(t.code, t.message)
-			if n != moduleNoTask && (n < moduleAgents || n > moduleLast) {
+			if !slices.Contains(told, t.code) {
 				return err
 			}
 			r.Fail(err, fault.TextID(t.agent.String()))

@@ -43,7 +43,7 @@ func TestUpgrade(t *testing.T) {
 	w.expect(asked{function: upgrade, args: `{"agent_list": ["005"], "file_path": "/x.wpk", "installer": "run.sh"}`}, `{"agent":"005","task_id":40} `)
 	diff := cmp.Diff([]string{
 		`{"version":1,"origin":{"module":"api"},"command":"upgrade","parameters":{"agents":[1,3],"version":"v4.7.5","force_upgrade":false,"use_http":false}}`,
-		`{"version":1,"origin":{"module":"api"},"command":"upgrade_custom","parameters":{"agents":[5],"file_path":"/x.wpk","installer":"run.sh"}}`,
+		`{"version":1,"origin":{"module":"api"},"command":"upgrade_custom","parameters":{"agents":[5],"force_upgrade":false,"use_http":false,"file_path":"/x.wpk","installer":"run.sh"}}`,
 	}, r.requests)
 	if diff != "" {
 		t.Error(diff)
@@ -98,7 +98,7 @@ func FuzzReadTasks(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if err := addTasks(&result.Affected{}, tasks); err != nil && err.Error() == "" {
+		if err := addTasks(&result.Affected{}, tasks, moduleAgents); err != nil && err.Error() == "" {
 			t.Error("an error without words")
 		}
 	})
@@ -116,8 +116,7 @@ func FuzzCommandText(f *testing.F) {
 	f.Add("!x", "a\nb", `{"a": "\n"}`)
 	f.Add("!a/b", "\xff", `{}`)
 	f.Fuzz(func(t *testing.T, name, argument, alert string) {
-		x := &Changes{}
-		text, err := x.commandText(commandArgs{Command: "!" + name, Arguments: []string{argument}, Alert: json.RawMessage(alert)})
+		text, err := commandText(commandArgs{Command: "!" + name, Arguments: []string{argument}, Alert: json.RawMessage(alert)}, "m3")
 		if err != nil {
 			return
 		}
