@@ -2,8 +2,11 @@ package result
 
 import (
 	"bytes"
+	"fmt"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 
 	"testudo/internal/fault"
 )
@@ -42,5 +45,25 @@ func TestOutcome_Pieces(t *testing.T) {
 				t.Errorf("%d pieces, want %d", len(pieces), c.pieces)
 			}
 		})
+	}
+}
+
+// Of several values of one name the last counts, however many members there are.
+func TestReadObject_NameTwice(t *testing.T) {
+	for _, n := range []int{1, 2, fewMembers - 1, fewMembers, fewMembers + 1, 3 * fewMembers} {
+		var text strings.Builder
+		var want Object
+		for _, value := range []string{"old", "new"} {
+			for i := range n {
+				fmt.Fprintf(&text, `, "m%d": "%s"`, i, value)
+			}
+		}
+		for i := range n {
+			want = append(want, Member{fmt.Sprint("m", i), []byte(`"new"`)})
+		}
+		got, err := ReadObject([]byte("{"+text.String()[2:]+"}"), Limits{})
+		if diff := cmp.Diff(want, got); diff != "" || err != nil {
+			t.Errorf("%d members: %v (-want +got):\n%s", n, err, diff)
+		}
 	}
 }

@@ -1,25 +1,53 @@
 package result
 
-import "encoding/json"
+import (
+	"encoding/json"
+	"slices"
+)
+
+// fewMembers is how many members are searched one by one for a name.
+const fewMembers = 16
 
 // members splits a JSON object that is known to be valid into its members.
 func members(data []byte) (Object, error) {
-	var out Object
-	places := map[string]int{}
+	out := make(Object, 0, 8)
+	var places map[string]int // by name, once there are many
 	err := eachMember(data, func(name, value json.RawMessage) error {
 		decoded, err := text(name)
 		if err != nil {
 			return err
 		}
-		if i, twice := places[decoded]; twice {
+		if i := out.place(decoded, places); i >= 0 {
 			out[i].Value = value
 			return nil
 		}
-		places[decoded] = len(out)
+		if len(out) == fewMembers {
+			places = make(map[string]int, 2*fewMembers)
+			for i, m := range out {
+				places[m.Name] = i
+			}
+		}
+		if places != nil {
+			places[decoded] = len(out)
+		}
 		out = append(out, Member{decoded, value})
 		return nil
 	})
+	if len(out) == 0 {
+		return nil, err
+	}
 	return out, err
+}
+
+// place finds a member, in places if there is one; -1 for none.
+func (o Object) place(name string, places map[string]int) int {
+	if places != nil {
+		if i, there := places[name]; there {
+			return i
+		}
+		return -1
+	}
+	return slices.IndexFunc(o, func(m Member) bool { return m.Name == name })
 }
 
 // lookUp follows a path into objects; what is not there is null. The last of
