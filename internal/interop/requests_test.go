@@ -84,7 +84,7 @@ func TestRequests(t *testing.T) {
 		c := newCluster(t, p)
 		c.explain(
 			explanation{"their master", `ERROR: \[[^\]]+\] \[D API\] (Unhandled exception: int\(\) argument|Error executing API request locally: .* unexpected keyword)`, "the request is none"},
-			explanation{"our master", `ERROR: \[Master\] \[D API\] Error in distributed API: (answers cannot be merged|arguments of)`, "the request is none"},
+			explanation{"our master", `ERROR: \[Master\] \[D API\] Error in distributed API: (answers cannot be merged|merge answers|arguments of)`, "the request is none"},
 		)
 		c.start()
 		c.waitInStep()
@@ -130,8 +130,8 @@ func (r asked) put(c *cluster) {
 	c.t.Logf("%.200s: %.600s", r, first)
 }
 
-// answerInOrder is an answer with the lists of ids, which have no order, sorted,
-// and without what differs between a daemon and an API process: the names of
+// answerInOrder is an answer with its failed items and the lists of ids, which have
+// no order, sorted, and without what differs between a daemon and an API process: the names of
 // their logs.
 func answerInOrder(answer string) string {
 	var v map[string]any
@@ -148,11 +148,21 @@ func inOrder(name string, v any) any {
 		for name, member := range v {
 			v[name] = inOrder(name, member)
 		}
+		errs, _ := v["failed_items_keys"].([]any)
+		ids, _ := v["failed_items_values"].([]any)
+		if len(errs) == len(ids) && len(errs) > 0 {
+			pairs := make([]any, len(errs))
+			for i := range errs {
+				pairs[i] = []any{errs[i], inOrder("ids", ids[i])}
+			}
+			delete(v, "failed_items_values")
+			v["failed_items_keys"] = inOrder("ids", pairs)
+		}
 	case []any:
 		for i := range v {
 			v[i] = inOrder(name, v[i])
 		}
-		if name == "ids" || name == "failed_items_values" {
+		if name == "ids" {
 			slices.SortFunc(v, func(a, b any) int { return strings.Compare(text(a), text(b)) })
 		}
 	}
