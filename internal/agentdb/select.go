@@ -10,8 +10,8 @@ import (
 // Query calls each with every row of a statement that only reads; args are the
 // values of its parameters. It sees one committed state, and ends after
 // Options.QueryTime. The column sync_status may lag behind what other methods
-// say; last_keepalive does not, if the statement names it. The statement is not kept prepared: those that users shape are many. A
-// QueryError is what the database says of it.
+// say; last_keepalive does not, if the statement names it. Of these statements
+// the last few stay prepared. A QueryError is what the database says of it.
 func (s *Store) Query(ctx context.Context, statement string, args []any, each func(*sqlitedb.Stmt) error) error {
 	ctx, cancel := context.WithTimeout(ctx, s.o.QueryTime)
 	defer cancel()
@@ -21,5 +21,5 @@ func (s *Store) Query(ctx context.Context, statement string, args []any, each fu
 			return err
 		}
 	}
-	return s.read(ctx, func(c *sqlitedb.Conn) error { return sqlitedb.SelectOnce(c, statement, each, args...) })
+	return s.read(ctx, func(c *sqlitedb.Conn) error { return s.recent.Select(c, statement, each, args...) })
 }

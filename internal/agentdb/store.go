@@ -84,7 +84,8 @@ type Store struct {
 	journal       *journal
 	groupSum      groupSum // what GroupsHash has computed
 
-	rowPool sync.Pool // of *[]infoRow, for SetSyncInfo
+	rowPool sync.Pool       // of *[]infoRow, for SetSyncInfo
+	recent  sqlitedb.Recent // statements of Query
 
 	infoHint, groupsHint hint
 

@@ -1,0 +1,95 @@
+package sqlitedb
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"reflect"
+	"strings"
+	"testing"
+)
+
+// prepared counts the statements that a connection keeps.
+func prepared(c *Conn) int { return reflect.ValueOf(c).Elem().FieldByName("stmts").Len() }
+
+func TestRecent(t *testing.T) {
+	o := testOptions(t)
+	o.Readers = 1
+	db := mustOpen(t, o)
+	addPet(t, db, "cat")
+	var r Recent
+	read := func(ctx context.Context, query string, args ...any) (got string, kept int, err error) {
+		err = db.Read(ctx, func(c *Conn) error {
+			err := r.Select(c, query, func(s *Stmt) error { got += s.ColumnText(0); return nil }, args...)
+			kept = prepared(c)
+			return err
+		})
+		return got, kept, err
+	}
+	most := recentStatements - 1
+	for range 2 { // the transaction's own statements stay as well
+		_, kept, err := read(t.Context(), "SELECT 'first'")
+		if err != nil {
+			t.Fatal(err)
+		}
+		most = recentStatements - 1 + kept
+	}
+	for round := range 3 {
+		for i := range 2*recentStatements + round {
+			want := fmt.Sprintf("%d cat", i)
+			got, kept, err := read(t.Context(), fmt.Sprintf("SELECT '%d ' || name FROM pet WHERE name = ?", i), "cat")
+			if got != want || err != nil || kept > most {
+				t.Fatalf("got %q, %v, with %d statements kept; want %q", got, err, kept, want)
+			}
+			again, same, err := read(t.Context(), fmt.Sprintf("SELECT '%d ' || name FROM pet WHERE name = ?", i), "dog")
+			if again != "" || err != nil || same != kept {
+				t.Fatalf("with another value: %q, %v, %d statements kept", again, err, same)
+			}
+		}
+	}
+	t.Run("statements that fail", func(t *testing.T) {
+		for i := range 2 * recentStatements {
+			if _, kept, err := read(t.Context(), fmt.Sprintf("SELECT nothing%d", i)); err == nil || kept > most {
+				t.Fatalf("%v, %d statements kept", err, kept)
+			}
+		}
+	})
+	t.Run("long ones are not kept", func(t *testing.T) {
+		long := strings.Repeat("x", recentBytes)
+		_, before, _ := read(t.Context(), "SELECT 1")
+		for _, c := range [][]any{{"SELECT '" + long + "'"}, {"SELECT ?", long}, {"SELECT ?", []byte(long)}} {
+			got, kept, err := read(t.Context(), c[0].(string), c[1:]...)
+			if got != long || err != nil || kept != before {
+				t.Errorf("%d bytes, %v, %d statements kept", len(got), err, kept)
+			}
+		}
+	})
+	t.Run("interrupted", func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		err := db.Read(ctx, func(c *Conn) error {
+			return r.Select(c, "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT i FROM n", func(*Stmt) error {
+				cancel()
+				return nil
+			})
+		})
+		if !errors.Is(err, context.Canceled) {
+			t.Errorf("got %v", err)
+		}
+		for i := range 2 * recentStatements {
+			if got, kept, err := read(t.Context(), fmt.Sprintf("SELECT %d", i)); got != fmt.Sprint(i) || err != nil || kept > most {
+				t.Fatalf("afterwards: %q, %v, %d statements kept", got, err, kept)
+			}
+		}
+	})
+	t.Run("after a change of the schema", func(t *testing.T) {
+		if got, _, err := read(t.Context(), "SELECT * FROM pet"); got != "cat" || err != nil {
+			t.Fatalf("got %q, %v", got, err)
+		}
+		if err := db.Write(t.Context(), func(c *Conn) error { return Exec(c, "ALTER TABLE pet ADD COLUMN colour TEXT") }); err != nil {
+			t.Fatal(err)
+		}
+		if got, _, err := read(t.Context(), "SELECT * FROM pet"); got != "cat" || err != nil {
+			t.Errorf("got %q, %v", got, err)
+		}
+	})
+}
