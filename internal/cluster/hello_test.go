@@ -114,7 +114,7 @@ func TestMaster_Handshake(t *testing.T) {
 			g.Key = peertest.NewKey(t, strings.Repeat("k", 32))
 			g.Send(1, "hello", "w1 wazuh worker 4.7.5")
 		}, "Error during handshake with incoming connection: Error 3025 - Could not decrypt message."},
-		"closed at once": {func(g *peertest.Peer) { g.Close() }, "Error during handshake with incoming connection: the connection was closed."},
+		"closed at once": {func(g *peertest.Peer) { g.Close() }, "level=DEBUG msg=\"A connection was closed before it said anything.\""},
 		"reset": {func(g *peertest.Peer) { g.Conn.(*memnet.Conn).SetLinger(0); g.Close() },
 			"Error during handshake with incoming connection: connection reset by peer."},
 		"another command":  {func(g *peertest.Peer) { g.Send(1, "echo", "") }, "Error during handshake with incoming connection: no hello."},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"os"
@@ -141,6 +142,11 @@ func (m *Master) serveConn(ctx context.Context, conn net.Conn, v *visitor) {
 	defer s.Close(nil)
 	defer context.AfterFunc(ctx, func() { s.Close(context.Cause(ctx)) })()
 	h, err := s.AcceptHello(ctx)
+	if errors.Is(err, io.EOF) {
+		// So do load balancers and doctors, who only see whether somebody listens.
+		stranger.Debug("A connection was closed before it said anything.", address(conn))
+		return
+	}
 	if err != nil && !session.IsHelloFields(err) {
 		m.cfg.Metrics.ConnectionRefused("handshake")
 		if ctx.Err() == nil {

@@ -123,7 +123,7 @@ func (m *memory) left(w *member, err error, silence time.Duration) {
 	case errors.Is(err, errReplaced):
 		d.Reason = "it connected again, and its old connection no longer answered"
 	case err == nil, errors.Is(err, io.EOF):
-		d.Reason = "the worker closed the connection in good order, as it does when it stops"
+		d.Reason = "the worker closed the connection, as it does when it stops, and as its system does when its process dies"
 	default:
 		d.Reason = connectionText(err)
 	}

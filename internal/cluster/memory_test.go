@@ -27,7 +27,7 @@ func TestMaster_RemembersWhoLeft(t *testing.T) {
 		g.Close()
 		synctest.Wait()
 		d, known := w.Departed("w1")
-		if !known || d.Address != "10.0.0.2" || !d.Connected.Equal(began) || !d.Ended.Equal(time.Now()) || d.Fault != nil || !strings.Contains(d.Reason, "good order") {
+		if !known || d.Address != "10.0.0.2" || !d.Connected.Equal(began) || !d.Ended.Equal(time.Now()) || d.Fault != nil || !strings.Contains(d.Reason, "the worker closed the connection") {
 			t.Errorf("%+v, %v", d, known)
 		}
 		w.join("w2")
@@ -45,7 +45,7 @@ func TestMaster_RemembersWhoLeft(t *testing.T) {
 		}
 		g.Raw([]byte(strings.Repeat("x", 100)))
 		synctest.Wait()
-		if d, known := w.Departed("w1"); !known || d.Reason == "" || strings.Contains(d.Reason, "good order") {
+		if d, known := w.Departed("w1"); !known || d.Reason == "" || strings.Contains(d.Reason, "the worker closed the connection") {
 			t.Errorf("after a broken frame: %+v, %v", d, known)
 		}
 	})

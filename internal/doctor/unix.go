@@ -3,8 +3,11 @@
 package doctor
 
 import (
+	"bytes"
 	"errors"
+	"fmt"
 	"io/fs"
+	"os"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -22,10 +25,19 @@ func ownerOf(info fs.FileInfo) (uid, gid int, known bool) {
 // mayWrite says whether this user may make files in a directory.
 func mayWrite(dir string) error { return unix.Access(dir, unix.W_OK|unix.X_OK) }
 
-// runs says whether there is such a process.
+// runs says whether there is such a process, which is more than a dead one that
+// nobody has taken down.
 func runs(pid int) bool {
-	err := unix.Kill(pid, 0)
-	return err == nil || errors.Is(err, unix.EPERM)
+	if err := unix.Kill(pid, 0); err != nil && !errors.Is(err, unix.EPERM) {
+		return false
+	}
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return true // no /proc here
+	}
+	// The state follows the program's name, which is in parentheses and may hold some.
+	after := stat[bytes.LastIndexByte(stat, ')')+1:]
+	return !bytes.HasPrefix(bytes.TrimSpace(after), []byte("Z"))
 }
 
 // ownOpenFiles is how many files a child of ours may have open.
