@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"sync"
 	"time"
 
 	"testudo/internal/fault"
@@ -67,7 +66,7 @@ type engine struct {
 
 	life    context.Context // of functions that outlive their asker
 	end     context.CancelFunc
-	running sync.WaitGroup
+	running *runners
 }
 
 func newEngine(cfg Config, master bool, r *Registry) *engine {
@@ -80,6 +79,7 @@ func newEngine(cfg Config, master bool, r *Registry) *engine {
 		answers: answers{most: cfg.AnswerBytes},
 	}
 	e.life, e.end = context.WithCancel(context.Background())
+	e.running = newRunners(e.life)
 	return e
 }
 
@@ -87,7 +87,7 @@ func newEngine(cfg Config, master bool, r *Registry) *engine {
 // nobody asks any more.
 func (e *engine) Close() {
 	e.end()
-	e.running.Wait()
+	e.running.all.Wait()
 }
 
 // refuse logs what another node or process answered that cannot be used.
