@@ -17,7 +17,7 @@ func (p Pieces) Len() (n int) {
 // Join gives the text in one piece, nil for an empty one.
 func (p Pieces) Join() []byte {
 	if len(p) == 1 {
-		return p[0]
+		return p[0] //nolint:gosec // there is one
 	}
 	return slices.Concat(p...)
 }
