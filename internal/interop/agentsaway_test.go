@@ -13,7 +13,7 @@ const (
 	groupsArrive  = `INFO: \[Worker [^\]]+\] \[Agent-groups recv\] Starting\.`
 	infoStored    = `INFO: \[Worker w1\] \[Agent-info sync\] Finished in \d+\.\d{3}s\. Updated [1-9]\d* chunks\.`
 	databaseGone  = `ERROR: .*Could not obtain data from wazuh-db: `
-	databaseBreak = `ERROR: .*(Error 200[57]|wazuh-db|wdb socket)`
+	databaseBreak = `(ERROR|WARNING): .*(Error 200[57]|wazuh-db|wdb socket)`
 )
 
 // Either end is killed in the middle of either exchange, and comes back.
