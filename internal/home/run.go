@@ -58,8 +58,8 @@ func CleanQueue(dir string) error {
 	}
 	var failed []error
 	for _, e := range entries {
-		if e.Name() == Socket {
-			continue
+		if e.Name() == Socket && e.Type() == fs.ModeSocket {
+			continue // whoever listens there next looks whether somebody still does
 		}
 		if err := queue.RemoveAll(e.Name()); err != nil {
 			failed = append(failed, fmt.Errorf("clean %s: %w", QueueDir, err))

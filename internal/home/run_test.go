@@ -4,6 +4,8 @@ import (
 	"bufio"
 	"errors"
 	"fmt"
+	"io/fs"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -157,7 +159,12 @@ func TestCleanQueue(t *testing.T) {
 	if err := os.MkdirAll(filepath.Join(queue, "w1/deep/deeper"), 0o770); err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{Socket, "left.zip", "w1/deep/deeper/file"} {
+	socket, err := net.ListenUnix("unix", &net.UnixAddr{Name: filepath.Join(queue, Socket)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer socket.Close()
+	for _, name := range []string{"left.zip", "w1/deep/deeper/file"} {
 		if err := os.WriteFile(filepath.Join(queue, name), nil, 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -178,6 +185,24 @@ func TestCleanQueue(t *testing.T) {
 	}
 	if _, err := os.Stat(kept); err != nil {
 		t.Errorf("behind a link: %v", err)
+	}
+}
+
+// What only has the name of the socket is in its way.
+func TestCleanQueue_NoSocket(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, QueueDir, Socket)
+	if err := os.MkdirAll(filepath.Dir(path), 0o770); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := CleanQueue(dir); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the file: %v", err)
 	}
 }
 
