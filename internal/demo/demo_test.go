@@ -33,9 +33,12 @@ type transcript struct {
 	mu   sync.Mutex
 	text bytes.Buffer
 	more chan struct{} // closed and replaced when there is more
+	over chan struct{} // closed when nothing more will come
 }
 
-func newTranscript() *transcript { return &transcript{more: make(chan struct{})} }
+func newTranscript() *transcript {
+	return &transcript{more: make(chan struct{}), over: make(chan struct{})}
+}
 
 func (s *transcript) Write(p []byte) (int, error) {
 	s.mu.Lock()
@@ -64,7 +67,10 @@ func (s *transcript) wait(t *testing.T, pattern string) []string {
 		}
 		select {
 		case <-more:
-		case <-t.Context().Done():
+		case <-s.over:
+			if found := want.FindStringSubmatch(s.String()); found != nil {
+				return found
+			}
 			t.Fatalf("no %s in:\n%s", pattern, s)
 		}
 	}
@@ -73,14 +79,20 @@ func (s *transcript) wait(t *testing.T, pattern string) []string {
 // start runs a demonstration in a directory that must be empty at the end.
 func start(ctx context.Context, t *testing.T, o demo.Options) (shown *transcript, wait func() (demo.Result, error)) {
 	t.Helper()
-	dir := t.TempDir()
+	dir, err := os.MkdirTemp("/tmp", "demo") // short, for the sockets
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	t.Setenv("TMPDIR", dir)
 	shown = newTranscript()
 	o.Screen, o.Workers, o.Command = screen.New(shown), 2, "testudo"
 	var result demo.Result
-	var err error
 	var task sync.WaitGroup
-	task.Go(func() { result, err = demo.Run(ctx, o) })
+	task.Go(func() {
+		defer close(shown.over)
+		result, err = demo.Run(ctx, o)
+	})
 	return shown, func() (demo.Result, error) {
 		task.Wait()
 		left, readErr := os.ReadDir(dir)

@@ -65,12 +65,25 @@ func New(ctx context.Context, o Options) (f *Fleet, err error) {
 		}
 	}
 	if f.dir == "" {
-		if f.dir, err = os.MkdirTemp("", "testudo-"); err != nil {
+		if f.dir, err = os.MkdirTemp(shortTemporary(), "testudo-"); err != nil {
 			return f, fmt.Errorf("make a directory for the homes: %w", err)
 		}
 		f.temporary = true
 	}
 	return f, f.makeHomes(ctx)
+}
+
+// socketRoom is how long the path of a temporary directory may be, so that the
+// sockets in the homes below still have an address.
+const socketRoom = 40
+
+// shortTemporary is where temporary directories are made, or /tmp where that has
+// too long a path.
+func shortTemporary() string {
+	if dir := os.TempDir(); len(dir) <= socketRoom {
+		return dir
+	}
+	return "/tmp"
 }
 
 func (f *Fleet) makeHomes(ctx context.Context) error {
