@@ -156,6 +156,7 @@ func checkSearch(t *rapid.T, s *Store, all []record) {
 // A search in parts, between which agents come and go, meets each agent once at
 // most, and those that stay.
 func TestSearch_BetweenChanges(t *testing.T) {
+	thousands(t)
 	rapid.Check(t, func(t *rapid.T) {
 		r := newRoster()
 		for id := agent.ID(2); id <= 6000; id += 2 {

@@ -117,6 +117,9 @@ func checkPacked(t testing.TB, packed, content []byte) {
 
 // Row 30 of docs/wire.md §11.
 func TestPacker_NeverASeparator(t *testing.T) {
+	if testing.Short() {
+		t.Skip("many bytes for one goroutine: not with -short")
+	}
 	for name, content := range adversarial() {
 		t.Run(name, func(t *testing.T) {
 			for level := 0; level <= 9; level++ {
