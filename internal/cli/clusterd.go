@@ -55,7 +55,7 @@ func (e *env) runClusterd(c clusterdCmd) error {
 	}
 	// Where this program takes the place of the original's, the other daemons,
 	// among them that of the agent database, are usually there.
-	cfg, problems := config.Load(config.LoadOptions{Home: dir, ConfFile: conf, AgentDB: config.External})
+	cfg, problems := config.Load(config.LoadOptions{Home: dir, ConfFile: conf, AgentDB: config.External, Enrolment: config.External})
 	r := &runner{
 		env: e, cfg: cfg, problems: problems, debug: c.Debug, stayRoot: c.Root, original: true, stderr: c.Foreground,
 	}

@@ -29,6 +29,8 @@ type Config struct {
 	Backup   Backup
 	Database DatabaseOptions
 	Shared   SharedOptions
+	// Auth is the enrolment of agents, looked at only where it is embedded.
+	Auth Auth
 	// Testudo is etc/testudo.yaml.
 	Testudo Settings
 
@@ -170,7 +172,7 @@ func Default(home string) *Config {
 	return &Config{
 		Home: home, Cluster: defaultCluster(), Items: manifest.DefaultItems(), Intervals: defaultIntervals(),
 		DistributedAPI: true, Agents: defaultAgents(), Backup: defaultBackup(),
-		Database: defaultDatabase(), Shared: defaultShared(),
+		Database: defaultDatabase(), Shared: defaultShared(), Auth: defaultAuth(),
 		Testudo: defaultSettings(), sources: map[string]string{},
 	}
 }

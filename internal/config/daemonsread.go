@@ -15,28 +15,40 @@ import (
 type daemonReader struct {
 	*report
 	config *Config
+
+	newForce bool                // <auth><force> is there
+	oldForce []*ossecxml.Element // what stands for it in old files
+}
+
+// tableOf finds fields by their paths.
+func tableOf(fields []field) map[string]*field {
+	at := make(map[string]*field, len(fields))
+	for i := range fields {
+		at[fields[i].path] = &fields[i]
+	}
+	return at
 }
 
 // all reads the sections of all roots; of an option given again the last counts.
 func (d *daemonReader) all(roots []*ossecxml.Element) {
-	fields := daemonFields()
-	at := map[string]*field{}
-	for i := range fields {
-		at[fields[i].path] = &fields[i]
-	}
+	agentDB, enrolment := d.config.AgentDBEmbedded(), d.config.Testudo.Services.Enrolment != External
+	at := tableOf(daemonFields())
 	for _, root := range roots {
 		if root.Name != "ossec_config" {
 			continue
 		}
 		for _, section := range root.Children {
-			switch section.Name {
-			case "global":
+			switch {
+			case section.Name == "global" && agentDB:
 				d.options(section, "global.", at)
-			case "wdb":
+			case section.Name == "wdb" && agentDB:
 				d.databases(section, at)
+			case section.Name == "auth" && enrolment:
+				d.auth(section)
 			}
 		}
 	}
+	d.authDone()
 }
 
 // databases reads <wdb>. The agent database is the only one with backups.
@@ -55,24 +67,28 @@ func (d *daemonReader) databases(section *ossecxml.Element, at map[string]*field
 
 func (d *daemonReader) options(section *ossecxml.Element, prefix string, at map[string]*field) {
 	for _, option := range section.Children {
-		f := at[prefix+option.Name]
-		if f == nil {
-			continue // other daemons' matter
+		if f := at[prefix+option.Name]; f != nil { // all else is other daemons' matter
+			d.set(f, option.Text, option.Line)
 		}
-		n, err := confNode(f, strings.TrimSpace(option.Text), option.Line)
-		if err == nil {
-			err = f.set(d.config, n, true)
-		}
-		if err != nil {
-			d.errorf(option.Line, f.path, "%s", err)
-			continue
-		}
-		d.config.sources[f.path] = fmt.Sprintf("%s:%d", d.file, option.Line)
 	}
 }
 
+// set takes an option's text over and says whether it made sense.
+func (d *daemonReader) set(f *field, text string, line int) bool {
+	n, err := confNode(f, strings.TrimSpace(text), line)
+	if err == nil {
+		err = f.set(d.config, n, true)
+	}
+	if err != nil {
+		d.errorf(line, f.path, "%s", err)
+		return false
+	}
+	d.config.sources[f.path] = fmt.Sprintf("%s:%d", d.file, line)
+	return true
+}
+
 // confNode makes of an option's text what the field's kind is set from: yes and
-// no, whole numbers, and times such as 600, 10m, 1h or 1d.
+// no, texts, whole numbers, and times such as 600, 10m, 1h or 1d.
 func confNode(f *field, text string, line int) (*node, error) {
 	switch f.at(Default("")).(type) {
 	case *bool:
@@ -83,6 +99,8 @@ func confNode(f *field, text string, line int) (*node, error) {
 			return &node{kind: kindBool, text: "false", line: line}, nil
 		}
 		return nil, fmt.Errorf("must be yes or no, not %.32q", text)
+	case *string:
+		return &node{kind: kindText, text: text, line: line}, nil
 	case *int:
 		if _, err := parseDigits(text); err != nil {
 			return nil, fmt.Errorf("must be a whole number, not %.32q", text)
@@ -124,10 +142,16 @@ func parseDigits(text string) (int64, error) {
 // file's value where it has one, else that of the shipped file. These daemons
 // read the files line by line, and what is wrong in one line spoils no other.
 func (c *Config) readDaemonOptions(shipped, local *report) {
-	if c.Cluster.Disabled || !c.AgentDBEmbedded() {
+	var missing []field
+	if c.AgentDBEmbedded() {
+		missing = optionFields()
+	}
+	if c.EnrolmentEmbedded() {
+		missing = append(missing, authOptionFields()...)
+	}
+	if c.Cluster.Disabled || missing == nil {
 		return
 	}
-	missing := optionFields()
 	for _, r := range []*report{local, shipped} {
 		data, err := readSmall(r.file)
 		if errors.Is(err, fs.ErrNotExist) {

@@ -32,6 +32,9 @@ func (c *Config) Explain() []Setting {
 	}
 	c.explainCluster(add)
 	tables := [][]field{intervalFields(), settingFields()}
+	if c.EnrolmentEmbedded() {
+		tables = append([][]field{authFields(), authOptionFields()}, tables...)
+	}
 	if c.AgentDBEmbedded() {
 		tables = append([][]field{daemonFields(), optionFields()}, tables...)
 	}

@@ -23,7 +23,9 @@ const (
 type LoadOptions struct {
 	Home     string // directory of the node
 	ConfFile string // another file in the place of Home/etc/ossec.conf; empty = none
-	AgentDB  string // services.agentdb where testudo.yaml does not say: Embedded (also when empty) or External
+	// AgentDB and Enrolment are services.agentdb and services.enrolment where
+	// testudo.yaml does not say: Embedded (also when empty) or External.
+	AgentDB, Enrolment string
 }
 
 // Load reads all files of a home. It always gives a Config, in which what could
@@ -47,6 +49,9 @@ func Load(o LoadOptions) (*Config, []Problem) {
 	if o.AgentDB == External {
 		c.Testudo.Services.AgentDB, c.sources[agentDBService] = External, AsStarted
 	}
+	if o.Enrolment == External {
+		c.Testudo.Services.Enrolment, c.sources[enrolmentService] = External, AsStarted
+	}
 	settings.readSettings(c) // first: it says which other settings are ours to read
 	installed.readClusterJSON(c, false)
 	own.readClusterJSON(c, true)
@@ -57,7 +62,7 @@ func Load(o LoadOptions) (*Config, []Problem) {
 	c.readDaemonOptions(shipped, local)
 
 	return c, slices.Concat(installed.problems, own.problems, c.clusterRelations(), conf.problems,
-		shipped.problems, local.problems, settings.problems, c.settingsRelations())
+		shipped.problems, local.problems, settings.problems, c.settingsRelations(), c.authRelations())
 }
 
 // check judges the section that was read, unless it is disabled.

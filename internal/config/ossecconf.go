@@ -66,8 +66,8 @@ func (r *report) readCluster(c *Config, from io.Reader) map[string]int {
 	}
 	cr := clusterReader{report: r, config: c, lines: map[string]int{"": section.Line}, given: map[string]string{}}
 	cr.section(section)
-	if !c.Cluster.Disabled && c.AgentDBEmbedded() {
-		(&daemonReader{r, c}).all(roots)
+	if !c.Cluster.Disabled {
+		(&daemonReader{report: r, config: c}).all(roots)
 	}
 	return cr.lines
 }

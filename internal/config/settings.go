@@ -17,6 +17,7 @@ type Settings struct {
 	AgentDB   AgentDBSettings
 	Local     LocalSettings
 	SendSync  SendSyncSettings
+	Enrolment EnrolmentSettings
 	Requests  RequestSettings
 	Executor  ExecutorSettings
 	Integrity IntegritySettings
@@ -36,6 +37,9 @@ type ServicesSettings struct {
 	// External everything that the original's daemons do around it is theirs as
 	// well (docs/agents.md).
 	AgentDB string
+	// Enrolment says who enrols agents: Embedded, which needs a section <auth>
+	// that is not disabled, or External.
+	Enrolment string
 }
 
 // AgentDBSettings is the section agentdb: the socket of an embedded database.
@@ -63,6 +67,14 @@ type SendSyncSettings struct {
 	Parallel   int           // at one daemon at a time
 	Waiting    int           // of one worker
 	AnswerTime time.Duration // for a daemon's answer
+}
+
+// EnrolmentSettings is the section enrolment: the port at which agents enrol.
+type EnrolmentSettings struct {
+	Connections     int           // open at a time
+	RatePerAddress  int           // connections of one address in a second, on the average; 0: any number
+	BurstPerAddress int           // of them at once
+	HandshakeTime   time.Duration // from a connection to the end of its TLS handshake
 }
 
 // RequestSettings is the section requests: those of the distributed API
@@ -132,7 +144,7 @@ func defaultSettings() Settings {
 		Version:  "4.7.5",
 		Metrics:  MetricsSettings{Address: "127.0.0.1:9616"},
 		Log:      LogSettings{Format: "text"},
-		Services: ServicesSettings{AgentDB: Embedded},
+		Services: ServicesSettings{AgentDB: Embedded, Enrolment: Embedded},
 		AgentDB: AgentDBSettings{
 			Connections: 256, MessageBytes: 64 << 10, MessageTime: 10 * time.Second, QueryTime: time.Minute,
 		},
@@ -141,6 +153,9 @@ func defaultSettings() Settings {
 			IdleTime: 2 * time.Minute, ShowKey: true,
 		},
 		SendSync: SendSyncSettings{Parallel: 4, Waiting: 64, AnswerTime: time.Minute},
+		Enrolment: EnrolmentSettings{
+			Connections: 16384, RatePerAddress: 1000, BurstPerAddress: 2000, HandshakeTime: 10 * time.Second,
+		},
 		Requests: RequestSettings{Open: 2048, Owed: 1024, AnswerBytes: 100 << 20},
 		Executor: ExecutorSettings{Processes: 2, IdleTime: 5 * time.Minute, AnswerBytes: 64 << 20, MemoryBytes: 1 << 30},
 		Integrity: IntegritySettings{

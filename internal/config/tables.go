@@ -68,6 +68,8 @@ func settingFields() []field {
 			doc: "How logs/cluster.log is written: \"text\" (as the original does) or \"json\"."},
 		{path: agentDBService, check: checkService, at: func(c *Config) any { return &c.Testudo.Services.AgentDB },
 			doc: "Who keeps the database of agents: \"embedded\" (this node) or \"external\" (the wazuh-db of\nthe installation, which must run). Started as wazuh-clusterd it is external unless said here."},
+		{path: enrolmentService, check: checkService, at: func(c *Config) any { return &c.Testudo.Services.Enrolment },
+			doc: "Who enrols agents: \"embedded\" (this node, if ossec.conf has a section <auth> that is not\ndisabled) or \"external\" (the wazuh-authd of the installation). Started as\nwazuh-clusterd it is external unless said here."},
 		{path: "agentdb.sql_writes", at: func(c *Config) any { return &c.Testudo.AgentDB.SQLWrites },
 			doc: "Let \"global sql\" on the database socket change data, as the original does."},
 		{path: "agentdb.connections", min: 8, max: 1e5, at: func(c *Config) any { return &c.Testudo.AgentDB.Connections },
@@ -96,6 +98,14 @@ func settingFields() []field {
 			doc: "On the master: such questions of one worker that may be under way."},
 		{path: "sendsync.answer_time", min: 0.1, max: hour, at: func(c *Config) any { return &c.Testudo.SendSync.AnswerTime },
 			doc: "Time a daemon of the master has for its answer. A worker waits a minute longer."},
+		{path: "enrolment.connections", min: 8, max: 1e6, at: func(c *Config) any { return &c.Testudo.Enrolment.Connections },
+			doc: "Connections of agents that enrol. Beyond that the most silent ones are closed."},
+		{path: "enrolment.rate_per_address", max: 1e6, at: func(c *Config) any { return &c.Testudo.Enrolment.RatePerAddress },
+			doc: "Connections of one address in a second, on the average; 0 is any number. All agents\nbehind one load balancer or translated address have one address."},
+		{path: "enrolment.burst_per_address", min: 1, max: 1e6, at: func(c *Config) any { return &c.Testudo.Enrolment.BurstPerAddress },
+			doc: "Connections of one address that may come at once."},
+		{path: "enrolment.handshake_time", min: 0.1, max: hour, at: func(c *Config) any { return &c.Testudo.Enrolment.HandshakeTime },
+			doc: "Time from a connection to the end of its TLS handshake. How long a request may take\nthen is the internal option auth.timeout_seconds."},
 		{path: "requests.running", max: 1e4, at: func(c *Config) any { return &c.Testudo.Requests.Running },
 			doc: "Functions of the distributed API that run at once; 0 is 4 for each processor, at\nleast 16. Three quarters of them for one asker, half for one function."},
 		{path: "requests.open", min: 16, max: 1e6, at: func(c *Config) any { return &c.Testudo.Requests.Open },
@@ -169,7 +179,10 @@ func checkVersion(text string) error {
 	return nil
 }
 
-const agentDBService = "services.agentdb"
+const (
+	agentDBService   = "services.agentdb"
+	enrolmentService = "services.enrolment"
+)
 
 func checkService(text string) error {
 	if text != Embedded && text != External {
