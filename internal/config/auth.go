@@ -28,8 +28,8 @@ type Auth struct {
 	HigherVersions   bool   // agents may be newer than their manager
 	Force            AuthForce
 	KeyRequest       AuthKeyRequest
-	ReadSeconds      time.Duration // auth.timeout_seconds
-	ReadMicroseconds int           // auth.timeout_microseconds
+	Wait             time.Duration // auth.timeout_seconds
+	WaitMore         int           // auth.timeout_microseconds
 }
 
 // AuthForce is <force>: when an agent may take the place of another of its name
@@ -56,7 +56,7 @@ type AuthKeyRequest struct {
 
 // ReadTime is how long an agent may take to send its request.
 func (a *Auth) ReadTime() time.Duration {
-	return a.ReadSeconds + time.Duration(a.ReadMicroseconds)*time.Microsecond
+	return a.Wait + time.Duration(a.WaitMore)*time.Microsecond
 }
 
 // DefaultCiphers is what <ciphers> is where it is not given.
@@ -75,8 +75,8 @@ func defaultAuth() Auth {
 		Force: AuthForce{
 			Enabled: true, KeyMismatch: true, DisconnectedEnabled: true, Disconnected: time.Hour, AfterRegistration: time.Hour,
 		},
-		KeyRequest:  AuthKeyRequest{Enabled: true, Timeout: 60, Threads: 1, QueueSize: 1024},
-		ReadSeconds: time.Second,
+		KeyRequest: AuthKeyRequest{Enabled: true, Timeout: 60, Threads: 1, QueueSize: 1024},
+		Wait:       time.Second,
 	}
 }
 
@@ -132,8 +132,8 @@ func keyRequestFields() []field {
 // authOptionFields are the internal options of enrolment.
 func authOptionFields() []field {
 	return []field{
-		{path: readSeconds, max: hour, at: func(c *Config) any { return &c.Auth.ReadSeconds }},
-		{path: readMicroseconds, max: 999999, at: func(c *Config) any { return &c.Auth.ReadMicroseconds }},
+		{path: readSeconds, max: hour, at: func(c *Config) any { return &c.Auth.Wait }},
+		{path: readMicroseconds, max: 999999, at: func(c *Config) any { return &c.Auth.WaitMore }},
 	}
 }
 

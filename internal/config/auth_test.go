@@ -35,7 +35,7 @@ func TestAuth_EveryOption(t *testing.T) {
 		Present: true, Port: 1615, IPv6: true, UseSourceIP: true, Purge: true, UsePassword: true, Ciphers: "HIGH",
 		AgentCA: "etc/ca.pem", VerifyHost: true, Certificate: "/c", CertificateKey: "/k", AutoNegotiate: true, HigherVersions: true,
 		Force:      AuthForce{Disconnected: 2 * time.Hour, AfterRegistration: 90 * time.Second},
-		KeyRequest: defaultAuth().KeyRequest, ReadSeconds: time.Second,
+		KeyRequest: defaultAuth().KeyRequest, Wait: time.Second,
 	}
 	if diff := cmp.Diff(want, c.Auth); diff != "" || problems != "" {
 		t.Errorf("%s (-want +got):\n%s", problems, diff)
