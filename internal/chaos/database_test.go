@@ -284,6 +284,7 @@ func burst(t *testing.T, n *fleet.Node, crowd []*reporter, answers int64) (answe
 // A node that is killed in the middle of writes to its database of agents: what
 // was answered "ok" is there when it is started again, and the file is sound.
 func TestDatabase_KilledInWriteBursts(t *testing.T) {
+	t.Parallel() // half of the time they wait for a node to start
 	kills := 200
 	if testing.Short() {
 		kills = 15

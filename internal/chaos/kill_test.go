@@ -118,6 +118,7 @@ func (k *killer) kill(t *testing.T, n, worker *fleet.Node) {
 // Nodes that are killed at any instant of their work, start-up included, and
 // started again at once: no file is ever torn, and all is well in the end.
 func TestKill_AtRandomInstants(t *testing.T) {
+	t.Parallel() // half of the time they wait for a node to start
 	kills, span := 200, 75*time.Second
 	if testing.Short() {
 		kills, span = 20, 7*time.Second
