@@ -116,11 +116,11 @@ func TestReadKeys(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []Key{
-		{ID: 7, Name: "web-01", Address: "any", Secret: NewSecret("aa")},
-		{ID: 8, Name: "db-01", Address: "10.0.0.0/24", Secret: NewSecret("bb")},
-		{ID: 3, Name: "old", Address: "any", Secret: NewSecret("cc"), Removed: true},
-		{ID: 4, Name: "older", Address: "any", Secret: NewSecret("dd"), Removed: true},
-		{ID: 10, Name: "last", Address: "any", Secret: NewSecret("ee")},
+		{ID: 7, Text: "007", Name: "web-01", Address: "any", Secret: NewSecret("aa")},
+		{ID: 8, Text: "008", Name: "db-01", Address: "10.0.0.0/24", Secret: NewSecret("bb")},
+		{ID: 3, Text: "003", Name: "old", Address: "any", Secret: NewSecret("cc"), Removed: true},
+		{ID: 4, Text: "004", Name: "older", Address: "any", Secret: NewSecret("dd"), Removed: true},
+		{ID: 10, Text: "010", Name: "last", Address: "any", Secret: NewSecret("ee")},
 	}
 	if d := cmp.Diff(want, keys, cmp.AllowUnexported(Secret{})); d != "" {
 		t.Error(d)

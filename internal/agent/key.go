@@ -40,6 +40,7 @@ func (Secret) MarshalText() ([]byte, error) { return []byte(hidden), nil }
 // Key is one line of client.keys.
 type Key struct {
 	ID      ID
+	Text    string // the id as written: "7" and "007" are two lines
 	Name    string // without the mark of a removed agent
 	Address string // "any", an address or a network; without the mark '!'
 	Secret  Secret
@@ -106,7 +107,7 @@ func ReadKeys(r io.Reader, limits KeyLimits, take func(Key)) (bad []LineError, e
 		}
 		key, counts, wrong := Key{}, false, ErrKeyLineLong
 		if !tooLong {
-			key, counts, wrong = parseKey(line)
+			key, counts, wrong = ParseKey(line)
 		}
 		switch {
 		case wrong != nil && len(bad) < limits.Bad:
@@ -135,8 +136,10 @@ func readLine(b *bufio.Reader) (line string, tooLong bool, err error) {
 	return line, tooLong, err
 }
 
-// parseKey reads one line; counts is false for a comment.
-func parseKey(line string) (key Key, counts bool, err error) {
+// ParseKey reads one line of client.keys, without its end. counts is false for a
+// line that ReadKeys passes over; the error is of a bad one and holds none of its
+// text.
+func ParseKey(line string) (key Key, counts bool, err error) {
 	if line == "" || line[0] == '#' || line[0] == ' ' {
 		return Key{}, false, nil
 	}
@@ -157,6 +160,7 @@ func parseKey(line string) (key Key, counts bool, err error) {
 	}
 	return Key{
 		ID:      id,
+		Text:    parts[0],
 		Name:    name,
 		Address: strings.TrimPrefix(parts[2], "!"),
 		Secret:  Secret{parts[3]},
