@@ -46,11 +46,13 @@ func parse(request []byte) (daemon string, message []byte, err error) {
 	return q.Daemon, []byte(*text), nil
 }
 
-// daemon is one that can be asked.
+// daemon is one that can be asked: behind a socket, or in this process.
 type daemon struct {
-	path  string
-	turns chan struct{} // a token for each question that it has
-	limit unixsock.Limits
+	path    string
+	turns   chan struct{} // a token for each question that it has
+	waiting int           // questions of one worker that are under way
+	limit   unixsock.Limits
+	within  Embedded // in this process; nil: behind the socket
 }
 
 // name is that of its socket, by which errors tell it.
@@ -58,6 +60,9 @@ func (d *daemon) name() string { return filepath.Base(d.path) }
 
 // ask sends a message on a connection of its own and returns the answer.
 func (d *daemon) ask(ctx context.Context, message []byte) ([]byte, error) {
+	if d.within != nil {
+		return d.askWithin(ctx, message)
+	}
 	conn, err := d.connect(ctx)
 	if err != nil {
 		return nil, err
@@ -75,6 +80,21 @@ func (d *daemon) ask(ctx context.Context, message []byte) ([]byte, error) {
 		return nil, fault.Wrap(fault.SocketTalk, d.name()+": message longer than the limit", err)
 	}
 	return nil, fault.Wrap(fault.SocketTalk, d.name()+" closed the connection without an answer", err)
+}
+
+// askWithin asks a daemon of this process.
+func (d *daemon) askWithin(ctx context.Context, message []byte) ([]byte, error) {
+	if d.limit.Message < len(message) {
+		return nil, fault.New(fault.SocketTalk, d.name()+": message longer than the limit")
+	}
+	answer := d.within(ctx, message)
+	switch cause := context.Cause(ctx); {
+	case answer != nil:
+		return answer, nil
+	case cause != nil && !errors.Is(cause, context.DeadlineExceeded):
+		return nil, cause
+	}
+	return nil, fault.New(fault.SocketTalk, d.name()+" does not answer")
 }
 
 // connect waits while the daemon does not keep up with accepting, which the

@@ -8,6 +8,7 @@ const (
 	cmdAsk    = "sendsync"
 	cmdAnswer = "sendsyn_res"
 	cmdError  = "sendsyn_err"
+	cmdInline = "t_sync_res" // a small answer without a string, between Testudo nodes (docs/extensions.md)
 
 	textQueued         = "Added request to SendSync requests queue"
 	textForwarded      = "Response forwarded to worker"

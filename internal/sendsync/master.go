@@ -26,7 +26,24 @@ type MasterConfig struct {
 	AnswerTime   time.Duration // for an answer, with the time until the question's turn; 1 min
 	MessageBytes int           // of a question or an answer; 32 MiB
 	Log          *slog.Logger
+
+	// Embedded are the daemons that are a part of this process, by their names.
+	// They are asked in the place of the sockets, and many questions at a time.
+	Embedded map[string]Embedded
+	// Features are offered to Testudo workers, because of what is embedded.
+	Features []string
 }
+
+// Embedded answers a message as a daemon does behind its socket. It returns when
+// it has the answer or ctx ends; nil is no answer. It is called by many at once.
+type Embedded func(ctx context.Context, message []byte) []byte
+
+// How many questions a daemon of this process has at a time, and how many one
+// worker may have under way.
+const (
+	embeddedParallel = 256
+	embeddedWaiting  = 1024
+)
 
 // Master asks the daemons of its home. A daemon that hangs keeps up nobody but
 // those who ask it, and one worker's many questions do not keep up another's.
@@ -47,7 +64,11 @@ func NewMaster(cfg MasterConfig) *Master {
 	m := &Master{cfg: cfg, log: cfg.Log.With(logging.Task("SendSync")), daemons: make(map[string]*daemon)}
 	limit := unixsock.Limits{Message: cfg.MessageBytes, Reply: cfg.MessageBytes, Read: cfg.AnswerTime, Write: cfg.AnswerTime}
 	for name, path := range daemons() {
-		m.daemons[name] = &daemon{path: filepath.Join(cfg.Home, path), turns: make(chan struct{}, cfg.Parallel), limit: limit}
+		d := &daemon{path: filepath.Join(cfg.Home, path), turns: make(chan struct{}, cfg.Parallel), waiting: cfg.Waiting, limit: limit}
+		if within := cfg.Embedded[name]; within != nil {
+			d.within, d.turns, d.waiting = within, make(chan struct{}, embeddedParallel), embeddedWaiting
+		}
+		m.daemons[name] = d
 	}
 	return m
 }
@@ -71,6 +92,9 @@ type queue struct {
 func (m *Master) Offer(s *session.Session, mux *session.Mux) func(context.Context) {
 	c := &asking{m: m, s: s, queues: make(map[*daemon]*queue)}
 	mux.Handle(cmdAsk, c.take)
+	for _, feature := range m.cfg.Features {
+		mux.Offer(feature)
+	}
 	return nil
 }
 
@@ -117,10 +141,10 @@ func (c *asking) enter(d *daemon) (*queue, error) {
 	q := c.queues[d]
 	if q == nil {
 		// Half of the daemon's turns leave the rest to other workers.
-		q = &queue{turns: make(chan struct{}, max(1, c.m.cfg.Parallel/2))}
+		q = &queue{turns: make(chan struct{}, max(1, cap(d.turns)/2))}
 		c.queues[d] = q
 	}
-	if q.open >= c.m.cfg.Waiting {
+	if q.open >= d.waiting {
 		return nil, fault.New(fault.Busy, d.name())
 	}
 	q.open++
@@ -148,8 +172,18 @@ func (c *asking) ask(ctx context.Context, d *daemon, q *queue, message []byte) (
 	return d.ask(ctx, message)
 }
 
+// inline is the longest answer that travels in one frame, in bytes.
+const inline = 64 << 10
+
 // answer sends a daemon's answer to the worker.
 func (c *asking) answer(ctx context.Context, client string, answer []byte) {
+	if len(answer) <= inline && c.s.PeerHas(session.FeatureAnswers) {
+		payload := append(append(make([]byte, 0, len(client)+1+len(answer)), client...), ' ')
+		if _, err := c.s.Request(ctx, cmdInline, append(payload, answer...)); err != nil {
+			c.undelivered(client, err)
+		}
+		return
+	}
 	id, err := c.s.SendString(ctx, answer)
 	if err == nil {
 		_, err = c.s.Request(ctx, cmdAnswer, []byte(client+" "+id))

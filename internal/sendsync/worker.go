@@ -59,6 +59,8 @@ func NewWorker(cfg WorkerConfig) *Worker {
 func (w *Worker) Offer(s *session.Session, mux *session.Mux) func(context.Context) {
 	mux.Handle(cmdAnswer, w.answered)
 	mux.Handle(cmdError, w.failed)
+	mux.Handle(cmdInline, w.inline)
+	mux.Offer(session.FeatureAnswers)
 	return func(ctx context.Context) {
 		w.mu.Lock()
 		w.session = s
@@ -70,6 +72,14 @@ func (w *Worker) Offer(s *session.Session, mux *session.Mux) func(context.Contex
 		}
 		w.mu.Unlock()
 	}
+}
+
+// PeerHas says whether there is a master, a Testudo node with a feature.
+func (w *Worker) PeerHas(feature string) bool {
+	w.mu.Lock()
+	s := w.session
+	w.mu.Unlock()
+	return s != nil && s.PeerHas(feature)
 }
 
 // Ask sends a local client's question, {"daemon_name": …, "message": …}, to the
@@ -163,6 +173,18 @@ func (w *Worker) answered(_ context.Context, s *session.Session, payload []byte)
 		a.err = fault.Wrap(fault.StringAbsent, nil, a.err)
 	}
 	if !w.settle(string(client), a) {
+		w.undelivered(string(client))
+	}
+	return session.OK(textForwarded), nil
+}
+
+// inline takes "CLIENT answer".
+func (w *Worker) inline(_ context.Context, _ *session.Session, payload []byte) (session.Reply, error) {
+	client, data, ok := bytes.Cut(payload, []byte{' '})
+	if !ok {
+		return session.Reply{}, errors.New("client and answer expected")
+	}
+	if !w.settle(string(client), answer{data: bytes.Clone(data)}) {
 		w.undelivered(string(client))
 	}
 	return session.OK(textForwarded), nil

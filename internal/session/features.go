@@ -4,3 +4,9 @@ package session
 // deadline, can be called off, and are answered in one frame where that is long
 // enough.
 const FeatureCalls = "calls"
+
+// Features of which only those ends speak that have them (docs/extensions.md).
+const (
+	FeatureEnrol   = "enrol"   // a master's: it enrols agents itself, and understands held registrations
+	FeatureAnswers = "answers" // a worker's: it takes answers of the master's daemons in one frame
+)

@@ -62,11 +62,15 @@ type route struct {
 // filled before its session runs and not changed afterwards; each session has
 // its own.
 type Mux struct {
-	routes map[string]route
+	routes   map[string]route
+	features []string
 }
 
 // NewMux returns a mux that knows no command.
 func NewMux() *Mux { return &Mux{routes: make(map[string]route)} }
+
+// Offer tells a Testudo peer of a feature that only some nodes have.
+func (m *Mux) Offer(feature string) { m.features = append(m.features, feature) }
 
 // Handle registers the handler of a command. It panics when the command has
 // one already, since that is a mistake in the program.

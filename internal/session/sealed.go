@@ -34,6 +34,9 @@ func (s *sealing) init() { _, _ = rand.Read(s.seed[:]) } // never fails
 // ours is what this node can do, for a peer that asks or is asked.
 func (s *Session) ours() Capabilities {
 	c := Capabilities{Features: []string{FeaturePush, FeatureDigest, FeatureLarge, FeatureAgents, FeatureCalls}}
+	if s.mux != nil {
+		c.Features = append(c.Features, s.mux.features...)
+	}
 	if s.cfg.Key != nil {
 		c.Features = append(c.Features, FeatureSealed)
 		c.Seed = hex.EncodeToString(s.sealing.seed[:])
