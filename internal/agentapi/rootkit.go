@@ -21,21 +21,32 @@ func contentLines(text string) iter.Seq[string] {
 	}
 }
 
+// threeParts yields the lines "FIRST ! SECOND <separator> THIRD" in their parts.
+// Others are passed over.
+func threeParts(text, separator string) iter.Seq[[3]string] {
+	return func(yield func([3]string) bool) {
+		for line := range contentLines(text) {
+			first, rest, ok := strings.Cut(line, "!")
+			second, third, also := strings.Cut(rest, separator)
+			parts := [3]string{strings.TrimSpace(first), strings.TrimSpace(second), strings.TrimSpace(third)}
+			if ok && also && !yield(parts) {
+				return
+			}
+		}
+	}
+}
+
 type rootkitFile struct {
 	File string `json:"filename"`
 	Name string `json:"name"`
 	Link string `json:"link"`
 }
 
-// rootkitFiles reads lines "FILE ! NAME ::LINK". Others are passed over.
+// rootkitFiles reads lines "FILE ! NAME ::LINK".
 func rootkitFiles(text string) []rootkitFile {
 	list := []rootkitFile{}
-	for line := range contentLines(text) {
-		file, rest, ok := strings.Cut(line, "!")
-		name, link, also := strings.Cut(rest, "::")
-		if ok && also {
-			list = append(list, rootkitFile{strings.TrimSpace(file), strings.TrimSpace(name), strings.TrimSpace(link)})
-		}
+	for p := range threeParts(text, "::") {
+		list = append(list, rootkitFile{p[0], p[1], p[2]})
 	}
 	return list
 }
@@ -46,15 +57,11 @@ type rootkitTrojan struct {
 	Description string `json:"description,omitempty"`
 }
 
-// rootkitTrojans reads lines "FILE !SIGNS! DESCRIPTION". Others are passed over.
+// rootkitTrojans reads lines "FILE !SIGNS! DESCRIPTION".
 func rootkitTrojans(text string) []rootkitTrojan {
 	list := []rootkitTrojan{}
-	for line := range contentLines(text) {
-		file, rest, ok := strings.Cut(line, "!")
-		name, description, also := strings.Cut(rest, "!")
-		if ok && also {
-			list = append(list, rootkitTrojan{strings.TrimSpace(file), strings.TrimSpace(name), strings.TrimSpace(description)})
-		}
+	for p := range threeParts(text, "!") {
+		list = append(list, rootkitTrojan{p[0], p[1], p[2]})
 	}
 	return list
 }

@@ -60,15 +60,11 @@ func (x *Changes) removeFromGroup(ctx context.Context, c *dapi.Call, a removeArg
 	if err != nil {
 		return nil, err
 	}
-	r := &result.Affected{}
-	w, err := x.membership(ctx, s, r)
+	w, err := x.soleMembership(ctx, s)
 	if err != nil {
 		return nil, err
 	}
 	defer w.done()
-	if err := firstFailure(r); err != nil {
-		return nil, err
-	}
 	if len(w.ids) == 0 { // not refused, as the user named nobody: he asks for all nodes
 		return nil, fault.New(fault.UnknownAgent, nil)
 	}
@@ -79,6 +75,7 @@ func (x *Changes) removeFromGroup(ctx context.Context, c *dapi.Call, a removeArg
 	if code, ok := mayLeave(has, group); !ok {
 		return nil, fault.New(code, nil)
 	}
+	r := &result.Affected{}
 	if err := w.leave(ctx, r, []agentdb.AgentGroups{{ID: w.ids[0], Groups: []string{group}}}); err != nil {
 		return nil, err
 	}
@@ -90,6 +87,21 @@ func (x *Changes) removeFromGroup(ctx context.Context, c *dapi.Call, a removeArg
 		text += " Agent reassigned to group default."
 	}
 	return message(text)
+}
+
+// soleMembership is the membership of the one agent of a request; what hinders it
+// is the error of the whole request.
+func (x *Changes) soleMembership(ctx context.Context, s *scope) (*membership, error) {
+	r := &result.Affected{}
+	w, err := x.membership(ctx, s, r)
+	if err != nil {
+		return nil, err
+	}
+	if err := firstFailure(r); err != nil {
+		w.done()
+		return nil, err
+	}
+	return w, nil
 }
 
 // firstFailure makes the error of an item that of the request.
@@ -124,15 +136,11 @@ func (x *Changes) removeFromGroups(ctx context.Context, c *dapi.Call, a removeAr
 	if err != nil {
 		return nil, err
 	}
-	none := &result.Affected{}
-	w, err := x.membership(ctx, agents, none)
+	w, err := x.soleMembership(ctx, agents)
 	if err != nil {
 		return nil, err
 	}
 	defer w.done()
-	if err := firstFailure(none); err != nil {
-		return nil, err
-	}
 	r := &result.Affected{
 		AllMsg:  "Specified agent was removed from returned groups",
 		SomeMsg: "Specified agent was not removed from some groups",
