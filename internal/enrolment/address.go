@@ -1,10 +1,12 @@
 package enrolment
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"math/bits"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -80,7 +82,7 @@ func prefixLength(text string) (length int, ok bool) {
 
 // maskLength is how many ones a mask begins with; ok is false when more follow.
 func maskLength(mask [4]byte) (length int, ok bool) {
-	m := uint32(mask[0])<<24 | uint32(mask[1])<<16 | uint32(mask[2])<<8 | uint32(mask[3])
+	m := binary.BigEndian.Uint32(mask[:])
 	length = bits.LeadingZeros32(^m)
 	return length, m<<length == 0
 }
@@ -111,9 +113,9 @@ func address6(ip netip.Addr, mask string, isNet bool) (Address, error) {
 // expanded is all eight groups with four upper-case digits each.
 func expanded(ip netip.Addr) string {
 	b := ip.As16()
-	groups := make([]string, 0, len(b)/2)
-	for i := 0; i < len(b); i += 2 {
-		groups = append(groups, fmt.Sprintf("%02X%02X", b[i], b[i+1]))
+	var groups []string
+	for pair := range slices.Chunk(b[:], 2) {
+		groups = append(groups, fmt.Sprintf("%04X", binary.BigEndian.Uint16(pair)))
 	}
 	return strings.Join(groups, ":")
 }

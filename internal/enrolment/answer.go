@@ -38,9 +38,11 @@ type agentJSON struct {
 
 // JSON is the answer as it is sent. It holds the key in the clear.
 func (a Answer) JSON() []byte {
-	switch {
-	case a.Refusal != nil:
-		return compact(answerJSON{Error: a.Refusal.Code, Message: a.Refusal.Text})
+	switch r := a.Refusal; {
+	case r != nil && r.Code == 0: // it was not meant for the socket
+		return compact(answerJSON{Error: CodeInternal, Message: r.Text})
+	case r != nil:
+		return compact(answerJSON{Error: r.Code, Message: r.Text})
 	case a.ID == "":
 		return compact(answerJSON{Data: a.Text})
 	}

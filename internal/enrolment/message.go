@@ -39,7 +39,7 @@ type Arguments struct {
 	Held    bool // ours: the sender will confirm that the agent has its key
 }
 
-// compare with the original's: its members have this order.
+// messageJSON and what it holds have their members in the original's order.
 type messageJSON struct {
 	Arguments argumentsJSON `json:"arguments"`
 	Function  string        `json:"function"`

@@ -16,7 +16,7 @@ import (
 // before that.
 func ParseMessage(data []byte) (Message, error) {
 	top, ok := readObject(data)
-	if !ok {
+	if !ok || len(data) > MaxMessage {
 		return Message{}, Refused(CodeJSON)
 	}
 	function, ok := top.get("function")

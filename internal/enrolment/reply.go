@@ -41,7 +41,7 @@ func ParseAccepted(text []byte) (agent.Key, error) {
 	if _, err := ParseAddress(parts[2]); err != nil {
 		return agent.Key{}, ErrAccepted
 	}
-	return agent.Key{ID: id, Name: parts[1], Address: parts[2], Secret: agent.NewSecret(parts[3])}, nil
+	return agent.Key{ID: id, Text: parts[0], Name: parts[1], Address: parts[2], Secret: agent.NewSecret(parts[3])}, nil
 }
 
 // validID tells whether text is 1 to 8 digits.

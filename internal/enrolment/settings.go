@@ -138,7 +138,7 @@ func (s Settings) Answer(command string) []byte {
 	word, section, some := strings.Cut(command, " ")
 	switch {
 	case word != "getconfig":
-		return []byte("err Unrecognized command")
+		return []byte("err Unrecognized command") //nolint:misspell // the original's spelling
 	case !some:
 		return []byte("err AUTHCOM getconfig needs arguments")
 	case section != "auth":
