@@ -48,6 +48,8 @@ type Set struct {
 	agent        agentSet
 	calls        callSet
 	local        localSet
+	enrolPort    enrolPortSet
+	registrar    registrarSet
 
 	connectionReasons, frameReasons, results, states, workers, queues, levels *values
 }
@@ -71,6 +73,8 @@ func New(node, role string) *Set {
 	s.agent = newAgentSet(f)
 	s.calls = newCallSet(f)
 	s.local = newLocalSet(f)
+	s.enrolPort = newEnrolPortSet(f)
+	s.registrar = newRegistrarSet(f)
 	s.logLines = f.counters("log_lines_total", "Lines written to the log, by level.", "level")
 	f.gauges("node_info", "Always 1; the labels say which node this is.", "node", "role").WithLabelValues(node, role).Set(1)
 	s.Registry.MustRegister(collectors.NewGoCollector(),

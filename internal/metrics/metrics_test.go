@@ -55,6 +55,9 @@ func exercise(s *Set) {
 	s.WDBConnections(4)
 	s.LocalConnections(5)
 	s.LocalRequest()
+	s.EnrolConnections(3)
+	s.EnrolRefused("silent")
+	s.EnrolRequest("key", 0.01)
 }
 
 func scrape(t *testing.T, s *Set) string {
@@ -107,6 +110,10 @@ func TestSet_PublishesWhatWasRecorded(t *testing.T) {
 		`testudo_wdb_connections 4`,
 		`testudo_local_connections 5`,
 		`testudo_local_requests_total 1`,
+		`testudo_enrol_connections 3`,
+		`testudo_enrol_connections_refused_total{reason="silent"} 1`,
+		`testudo_enrol_requests_total{result="key"} 1`,
+		`testudo_enrol_request_seconds_count 1`,
 		`testudo_dapi_requests_total{function="wazuh.agent.get_agents",result="ok"} 1`,
 		`testudo_dapi_request_seconds_count 1`,
 	} {

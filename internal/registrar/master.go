@@ -1,0 +1,133 @@
+package registrar
+
+import (
+	"cmp"
+	"context"
+	"log/slog"
+	"os"
+	"sync"
+	"time"
+
+	"testudo/internal/enrolment"
+	"testudo/internal/health"
+	"testudo/internal/keystore"
+	"testudo/internal/logging"
+	"testudo/internal/metrics"
+	"testudo/internal/session"
+)
+
+// settleTime is how long it may take from a decision until the agent has its key
+// or it is known that it has not. Whoever wants the place of a held registration
+// waits as long; a worker hands over no key that is older without asking again.
+const settleTime = 3 * time.Second
+
+// Keys are the keys of this master; keystore.Store is what they are.
+type Keys interface {
+	Add(ctx context.Context, a keystore.Addition) (keystore.Entry, error)
+	Remove(ctx context.Context, id string, purge bool) (keystore.Entry, error)
+	ByID(id string) (keystore.Entry, bool)
+	ByName(name string) (keystore.Entry, bool)
+	ByBareAddress(bare string) (keystore.Entry, bool)
+	Len() int
+	Each(f func(keystore.Entry) bool)
+	Unclean() (modified time.Time, unclean bool)
+}
+
+// MasterConfig is what a Master needs. Zero values are replaced by those named.
+type MasterConfig struct {
+	Keys      Keys
+	Agents    Agents
+	Home      *os.Root           // has etc/shared
+	HostName  string             // which no agent may have as its name
+	Settings  enrolment.Settings // of which Force and Purge count here
+	InCluster bool               // the cluster section is enabled
+	Waiting   int                // changes of the database that wait while it is away; 10,000
+	Log       *slog.Logger
+	Metrics   *metrics.Set
+	Health    *health.Board
+}
+
+// Master decides who may have a key. It is safe for use by many goroutines.
+type Master struct {
+	cfg      MasterConfig
+	log      *slog.Logger
+	locks    locks
+	held     *holding
+	rows     *rows
+	refusals session.Refusals
+	failing  logging.Recurring // keys cannot be written
+	silent   logging.Recurring // the database does not say how an agent is
+}
+
+// NewMaster makes a Master. Its Run must be under way while it is used.
+func NewMaster(cfg MasterConfig) *Master {
+	cfg.Waiting = cmp.Or(cfg.Waiting, 10_000)
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	cfg.Log = cfg.Log.With(logging.Task("Enrolment"))
+	m := &Master{cfg: cfg, log: cfg.Log, held: newHolding(heldMost)}
+	m.rows = newRows(cfg)
+	m.holdDoubtful()
+	m.count()
+	return m
+}
+
+// doubtTime is how far before the last write of a process that did not end as it
+// should an entry may have been made whose agent has no answer.
+const doubtTime = time.Minute
+
+// holdDoubtful holds what was enrolled just before such an end.
+func (m *Master) holdDoubtful() {
+	modified, unclean := m.cfg.Keys.Unclean()
+	if !unclean {
+		return
+	}
+	since := time.Now().Add(-settleTime)
+	m.cfg.Keys.Each(func(e keystore.Entry) bool {
+		if !e.Added.IsZero() && !e.Added.Before(modified.Add(-doubtTime)) {
+			m.held.hold(e, false, since)
+		}
+		return true
+	})
+}
+
+// Run writes to the database what could not be written at once, and counts, until
+// ctx ends.
+func (m *Master) Run(ctx context.Context) error {
+	var counting sync.WaitGroup
+	defer counting.Wait()
+	counting.Go(func() {
+		for sleep(ctx, countEvery) {
+			m.count()
+		}
+	})
+	m.rows.run(ctx)
+	return nil
+}
+
+// countEvery is how often the gauges are brought up to date besides.
+const countEvery = 10 * time.Second
+
+func (m *Master) count() { m.cfg.Metrics.Keys(m.cfg.Keys.Len(), m.held.len()) }
+
+// Register gives an agent a key if it may have one (docs/enrolment.md §5). from
+// tells the log who asks. The error is a *enrolment.Refusal, but for one of ctx.
+func (m *Master) Register(ctx context.Context, r enrolment.Request, from string) (*Registration, error) {
+	address, err := enrolment.ParseAddress(r.Address)
+	if err != nil {
+		return nil, err
+	}
+	entry, denied := m.admit(ctx, wanted{
+		name: r.Name, address: address, groups: r.Groups, hash: r.KeyHash,
+		force: m.cfg.Settings.Force, here: true, from: from,
+	})
+	if denied != nil {
+		return nil, denied.port
+	}
+	return &Registration{
+		Entry: entry, Address: address.Asked,
+		delivered: func() { m.held.end(entry.ID) },
+		lost:      func(ctx context.Context) { m.lose(ctx, entry) },
+	}, nil
+}

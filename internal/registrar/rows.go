@@ -1,0 +1,310 @@
+package registrar
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"testudo/internal/agent"
+	"testudo/internal/health"
+	"testudo/internal/keystore"
+	"testudo/internal/logging"
+	"testudo/internal/metrics"
+)
+
+const (
+	// databaseTime is how long one question to the database may take.
+	databaseTime = 5 * time.Second
+	// rowsPause and rowsPauseMost bound the time between attempts of what waits.
+	rowsPause     = time.Second
+	rowsPauseMost = 10 * time.Second
+	// rowsParallel is how many of what waits are tried at a time; the database
+	// commits together what comes together.
+	rowsParallel = 64
+
+	queueName     = "enrolment database"
+	conditionRows = "enrolment-database"
+)
+
+// change is one thing to be done in the database.
+type change struct {
+	entry     keystore.Entry
+	insert    *NewAgent // else the agent is deleted
+	postponed bool
+}
+
+// deletion is the change for an entry that has gone.
+func deletion(e keystore.Entry) change { return change{entry: e} }
+
+// number is an entry's id, which client.keys does not hold unless it is one.
+func number(e keystore.Entry) agent.ID {
+	id, err := agent.ParseID(e.ID)
+	if err != nil {
+		return -1
+	}
+	return id
+}
+
+// rows makes the database follow the keys. While the database is away its changes
+// wait in a bounded queue.
+type rows struct {
+	agents  Agents
+	keys    Keys
+	limit   int // changes that wait or are under way, at most
+	log     *slog.Logger
+	metrics *metrics.Set
+	health  *health.Board
+	failing logging.Recurring
+	wake    chan struct{}
+
+	mu       sync.Mutex
+	reserved int // places for changes that will come, or are tried again just now
+	retrying int // of these, the latter
+	waiting  []change
+}
+
+func newRows(cfg MasterConfig) *rows {
+	return &rows{
+		agents: cfg.Agents, keys: cfg.Keys, limit: cfg.Waiting, log: cfg.Log, metrics: cfg.Metrics,
+		health: cfg.Health, wake: make(chan struct{}, 1),
+	}
+}
+
+// reserve keeps places for changes that will be done; false is that there are
+// not as many.
+func (r *rows) reserve(n int) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.waiting)+r.reserved+n > r.limit {
+		return false
+	}
+	r.reserved += n
+	return true
+}
+
+// giveBack ends the reservation of places that are not needed.
+func (r *rows) giveBack(n int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.reserved -= n
+}
+
+// do makes changes for which places are reserved, at once if the database is
+// there, else later.
+func (r *rows) do(ctx context.Context, changes ...change) {
+	if r.away() {
+		r.postpone(changes)
+		return
+	}
+	failed := r.try(context.WithoutCancel(ctx), changes)
+	r.giveBack(len(changes) - len(failed))
+	r.postpone(failed)
+}
+
+// away tells whether earlier changes wait.
+func (r *rows) away() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.waiting)+r.retrying > 0
+}
+
+// uninserted tells whether the entry's row waits to be inserted.
+func (r *rows) uninserted(e keystore.Entry) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, c := range r.waiting {
+		if c.insert != nil && c.entry.ID == e.ID && c.entry.Secret == e.Secret {
+			return true
+		}
+	}
+	return false
+}
+
+// postpone turns reserved places into changes that wait.
+func (r *rows) postpone(changes []change) {
+	if len(changes) == 0 {
+		return
+	}
+	r.mu.Lock()
+	r.reserved -= len(changes)
+	for _, c := range changes {
+		c.postponed = true
+		r.waiting = append(r.waiting, c)
+	}
+	n := len(r.waiting)
+	r.mu.Unlock()
+	r.metrics.QueueDepth(queueName, n)
+	select {
+	case r.wake <- struct{}{}:
+	default:
+	}
+}
+
+// try makes changes side by side and gives those that are to be tried again, in
+// their order.
+func (r *rows) try(ctx context.Context, changes []change) (failed []change) {
+	outcome := make([]error, len(changes))
+	var all sync.WaitGroup
+	for i, c := range changes {
+		all.Go(func() { outcome[i] = r.one(ctx, c) })
+	}
+	all.Wait()
+	for i, err := range outcome {
+		switch {
+		case err == nil:
+		case errors.Is(err, ErrRefused):
+			r.log.Error("The agent database refuses a change of enrolment.", slog.String("agent", changes[i].entry.ID),
+				slog.String("change", changes[i].what()), slog.Any("err", err))
+		default:
+			failed = append(failed, changes[i])
+			r.report(err)
+		}
+	}
+	return failed
+}
+
+func (c change) what() string {
+	if c.insert != nil {
+		return "insert"
+	}
+	return "delete"
+}
+
+func (r *rows) one(ctx context.Context, c change) error {
+	ctx, cancel := context.WithTimeout(ctx, databaseTime)
+	defer cancel()
+	now, there := r.keys.ByID(c.entry.ID)
+	switch {
+	case c.insert != nil && (!there || now.Secret != c.entry.Secret):
+		return nil // removed meanwhile
+	case c.insert != nil:
+		return r.agents.Insert(ctx, *c.insert)
+	case there:
+		return nil // somebody has the id again
+	}
+	name := c.entry.Name
+	if _, used := r.keys.ByName(name); used && c.postponed {
+		name = "" // what is there under the name may be the newcomer's by now
+	}
+	return r.agents.Delete(ctx, number(c.entry), name)
+}
+
+// report tells once that the database is away.
+func (r *rows) report(err error) {
+	r.failing.Fail(r.log, slog.LevelError, "The agent database does not take the changes of enrolment. They wait; keys are given out all the same.",
+		slog.Any("err", err))
+	r.health.Raise(conditionRows, health.Warning,
+		"The agent database does not take new and removed agents, which wait to be written: "+err.Error()+".",
+		"Look at the agent database (queue/db/wdb): whether it runs, and whether its disk is full. Nothing is lost while this node runs.")
+}
+
+// run tries again what waits until ctx ends.
+func (r *rows) run(ctx context.Context) {
+	for pause := rowsPause; ; {
+		select {
+		case <-ctx.Done():
+			r.abandon()
+			return
+		case <-r.wake:
+		}
+		for r.away() {
+			if !sleep(ctx, pause) {
+				break
+			}
+			pause = min(2*pause, rowsPauseMost)
+			if r.pass(ctx) {
+				pause = rowsPause
+			}
+		}
+		pause = rowsPause
+	}
+}
+
+// pass tries everything that waits, as long as something succeeds, and tells
+// whether something did.
+func (r *rows) pass(ctx context.Context) (progress bool) {
+	for ctx.Err() == nil {
+		batch := r.take()
+		if len(batch) == 0 {
+			r.health.Clear(conditionRows)
+			r.failing.Recovered(r.log, "The agent database takes the changes of enrolment again.")
+			return progress
+		}
+		failed := r.try(ctx, batch)
+		r.putBack(failed, len(batch))
+		if len(failed) == len(batch) {
+			return progress
+		}
+		progress = true
+	}
+	return progress
+}
+
+// take takes the first changes that wait, at most one of each agent: the order
+// of these counts. Their places stay reserved.
+func (r *rows) take() (batch []change) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	seen := make(map[string]bool)
+	rest := make([]change, 0, len(r.waiting))
+	for _, c := range r.waiting {
+		if len(batch) < rowsParallel && !seen[c.entry.ID] {
+			batch = append(batch, c)
+		} else {
+			rest = append(rest, c)
+		}
+		seen[c.entry.ID] = true
+	}
+	r.waiting = rest
+	r.reserved += len(batch)
+	r.retrying = len(batch)
+	return batch
+}
+
+// putBack has changes wait again, behind the others but before those of the same
+// agents, so that one that cannot be made is not in the way of all.
+func (r *rows) putBack(failed []change, taken int) {
+	r.mu.Lock()
+	r.reserved -= taken
+	r.retrying = 0
+	again := make(map[string]bool, len(failed))
+	for _, c := range failed {
+		again[c.entry.ID] = true
+	}
+	var before, after []change
+	for _, c := range r.waiting {
+		if again[c.entry.ID] {
+			after = append(after, c)
+		} else {
+			before = append(before, c)
+		}
+	}
+	r.waiting = append(append(before, failed...), after...)
+	n := len(r.waiting)
+	r.mu.Unlock()
+	r.metrics.QueueDepth(queueName, n)
+}
+
+// abandon says what has not been written when the node stops.
+func (r *rows) abandon() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if n := len(r.waiting); n > 0 {
+		r.log.Warn("Changes of enrolment have not reached the agent database. Agents follow client.keys at the next start, groups asked for are lost.",
+			slog.Int("changes", n))
+	}
+}
+
+// sleep waits; false is that ctx ended.
+func sleep(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
