@@ -1,0 +1,316 @@
+package enrolport
+
+import (
+	"container/list"
+	"context"
+	"crypto/tls"
+	"errors"
+	"io"
+	"net"
+	"net/netip"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"testudo/internal/enrolment"
+)
+
+const (
+	// settleTime is how long a request that lacks only its newline is waited for.
+	settleTime = 100 * time.Millisecond
+	// writeTime is what an answer may take to leave.
+	writeTime = 5 * time.Second
+	// lingerTime is how long an agent may take to close the connection.
+	lingerTime = 2 * time.Second
+	// lostTime is what the registrar may take to undo a registration.
+	lostTime = 10 * time.Second
+	// lingerBytes is what a peer may go on to send after its request.
+	lingerBytes = 256 << 10
+
+	// firstRead is the room for a request at first, in bytes.
+	firstRead = 1024
+	// recordHandshake is the first byte of TLS.
+	recordHandshake = 0x16
+)
+
+// errCut is returned when the server itself has ended a connection.
+var errCut = errors.New("the connection was closed for another or for the end")
+
+// errNothing is returned when no request came.
+var errNothing = errors.New("no request came")
+
+// conn is one connection.
+type conn struct {
+	net   *net.TCPConn
+	peer  netip.AddrPort
+	place *list.Element // the room's
+
+	mu   sync.Mutex
+	gone bool
+}
+
+// cut ends whatever waits for the peer, now and later.
+func (c *conn) cut() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.gone = true
+	_ = c.net.SetDeadline(time.Unix(1, 0)) // else it is closed already
+}
+
+// until bounds the reads and writes to come.
+func (c *conn) until(t time.Time) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.gone {
+		return errCut
+	}
+	return c.net.SetDeadline(t)
+}
+
+func (c *conn) wasCut() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.gone
+}
+
+// begun is a connection whose first byte has been read.
+type begun struct {
+	*net.TCPConn
+	first []byte // what Read gives before all else
+}
+
+// Read gives the first byte again, and then what follows it.
+func (b *begun) Read(p []byte) (int, error) {
+	if len(b.first) > 0 && len(p) > 0 {
+		n := copy(p, b.first)
+		b.first = b.first[n:]
+		return n, nil
+	}
+	return b.TCPConn.Read(p)
+}
+
+// serve is the life of one connection.
+func (s *Server) serve(ctx context.Context, c *conn) {
+	defer func() {
+		if r := recover(); r != nil {
+			s.report.brokeOff(r, debug.Stack())
+		}
+		s.room.leave(c)
+		c.net.Close()
+	}()
+	accepted := time.Now()
+	secured, err := s.handshake(c)
+	if err != nil {
+		s.noRequest(c, err)
+		return
+	}
+	line, err := s.read(c, secured)
+	if err != nil {
+		s.noRequest(c, err)
+		return
+	}
+	if !s.room.busy(c) {
+		return
+	}
+	s.stats.requests.Add(1)
+	result := s.answer(ctx, c, secured, line)
+	s.cfg.Metrics.EnrolRequest(result, time.Since(accepted).Seconds())
+}
+
+// handshake reads the first byte before it spends anything on the connection.
+func (s *Server) handshake(c *conn) (*tls.Conn, error) {
+	if err := c.until(time.Now().Add(s.cfg.HandshakeTime)); err != nil {
+		return nil, err
+	}
+	first := make([]byte, 1)
+	if _, err := io.ReadFull(c.net, first); err != nil {
+		return nil, errNothing
+	}
+	if first[0] != recordHandshake {
+		return nil, errNoTLS
+	}
+	s.room.heard(c)
+	secured := tls.Server(&begun{c.net, first}, s.tls)
+	if err := secured.Handshake(); err != nil {
+		return nil, &handshakeError{err}
+	}
+	if s.cfg.VerifyHost && s.cfg.ClientCA != "" {
+		if err := checkPeer(secured.ConnectionState(), c.peer.Addr()); err != nil {
+			return nil, &handshakeError{err}
+		}
+	}
+	s.room.heard(c)
+	return secured, nil
+}
+
+// read reads one request. Pieces of it are put together as long as time lasts;
+// then what is there has to do.
+func (s *Server) read(c *conn, secured *tls.Conn) ([]byte, error) {
+	end := time.Now().Add(s.cfg.ReadTime)
+	if err := c.until(end); err != nil {
+		return nil, err
+	}
+	line := make([]byte, 0, firstRead)
+	for {
+		if len(line) == cap(line) {
+			larger := make([]byte, len(line), min(4*cap(line), enrolment.MaxLine))
+			copy(larger, line)
+			line = larger
+		}
+		n, err := secured.Read(line[len(line):cap(line)])
+		line = line[:len(line)+n]
+		switch {
+		case err == nil:
+		case len(line) == 0 && (isTimeout(err) || errors.Is(err, io.EOF)):
+			return nil, errNothing
+		case len(line) == 0 || !isTimeout(err) && !errors.Is(err, io.EOF):
+			return nil, err
+		default:
+			return line, nil
+		}
+		s.room.heard(c)
+		switch reached := extentOf(line); {
+		case reached == whole, len(line) == enrolment.MaxLine:
+			return line, nil
+		case reached == perhaps:
+			err = c.until(earlier(end, time.Now().Add(settleTime)))
+		default:
+			err = c.until(end)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+}
+
+func earlier(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
+}
+
+// answer has the registrar decide and tells the agent. result is for the metrics.
+func (s *Server) answer(ctx context.Context, c *conn, secured *tls.Conn, line []byte) (result string) {
+	s.stats.registering.Add(1)
+	defer s.stats.registering.Add(-1)
+	from := c.peer.Addr().String()
+	request, err := enrolment.ParseLine(line, c.peer.Addr(), s.cfg.Line)
+	var registration Registration
+	if err == nil {
+		s.report.requested(c.peer, request.Name)
+		registration, err = s.cfg.Registrar.Register(ctx, request, from)
+	}
+	if err != nil {
+		return s.refuse(c, secured, request.Name, err)
+	}
+	err = s.write(c, secured, registration.Answer())
+	switch {
+	case isUnsent(err):
+		s.stats.lost.Add(1)
+		s.report.lost(c.peer, request.Name, err)
+		undo, cancel := context.WithTimeout(context.WithoutCancel(ctx), lostTime)
+		defer cancel()
+		registration.Lost(undo)
+		return "lost"
+	case err == nil && s.arrived(c):
+		s.stats.keys.Add(1)
+		registration.Delivered()
+		return "key"
+	}
+	s.stats.unknown.Add(1)
+	s.report.unknown(c.peer, request.Name)
+	return "unknown"
+}
+
+// refuse tells an agent that it gets no key, in two writes (docs/enrolment.md §4).
+func (s *Server) refuse(c *conn, secured *tls.Conn, name string, err error) (result string) {
+	refusal, isRefusal := errors.AsType[*enrolment.Refusal](err)
+	if !isRefusal {
+		s.report.failed(c.peer, name, err)
+		refusal = enrolment.InternalError(name)
+	} else {
+		s.report.refused(c.peer, name, refusal)
+	}
+	s.stats.refused.Add(1)
+	if err := s.write(c, secured, refusal.Line(), []byte(enrolment.TextUnable)); err == nil {
+		s.linger(c)
+	}
+	if !isRefusal {
+		return "error"
+	}
+	return "refused"
+}
+
+// unsentError is a failure of which it is certain that the peer has nothing.
+type unsentError struct{ err error }
+
+func (e *unsentError) Error() string { return e.err.Error() }
+func (e *unsentError) Unwrap() error { return e.err }
+
+func isUnsent(err error) bool {
+	_, is := errors.AsType[*unsentError](err)
+	return is
+}
+
+// write sends each text as a record of its own and ends our half of the
+// connection.
+func (s *Server) write(c *conn, secured *tls.Conn, texts ...[]byte) error {
+	if err := c.until(time.Now().Add(writeTime)); err != nil {
+		return &unsentError{err}
+	}
+	for _, text := range texts {
+		if _, err := secured.Write(text); err != nil {
+			return &unsentError{err}
+		}
+	}
+	if err := secured.CloseWrite(); err != nil {
+		return err
+	}
+	return c.net.CloseWrite()
+}
+
+// linger waits for the peer to close, so that the kernel does not throw the
+// answer away for what the peer has still sent. ended is false when the peer took
+// too long.
+func (s *Server) linger(c *conn) (ended bool) {
+	s.room.heard(c)
+	if err := c.until(time.Now().Add(lingerTime)); err != nil {
+		return false
+	}
+	_, err := io.Copy(io.Discard, io.LimitReader(c.net, lingerBytes))
+	return !isTimeout(err)
+}
+
+// arrived waits for the peer to close and tells whether its system has taken the
+// whole answer.
+func (s *Server) arrived(c *conn) bool {
+	s.linger(c)
+	for pause := time.Millisecond; ; pause *= 2 {
+		left, err := unacknowledged(c.net)
+		switch {
+		case err != nil:
+			return false
+		case left == 0:
+			return true
+		case pause > lingerTime/2 || c.wasCut():
+			return false
+		}
+		time.Sleep(pause) // an acknowledgement has no event to wait for
+	}
+}
+
+// noRequest books a connection that came to nothing.
+func (s *Server) noRequest(c *conn, err error) {
+	failed, isHandshake := errors.AsType[*handshakeError](err)
+	switch {
+	case c.wasCut():
+	case errors.Is(err, errNoTLS), isHandshake && !isTimeout(failed.err):
+		s.stats.noTLS.Add(1)
+		s.cfg.Metrics.EnrolRefused("no tls")
+		s.report.noTLS(c.peer, err)
+	default:
+		s.stats.silent.Add(1)
+		s.cfg.Metrics.EnrolRefused("silent")
+	}
+}

@@ -1,0 +1,71 @@
+package enrolport
+
+import (
+	"bufio"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"strings"
+
+	"testudo/internal/agent"
+	"testudo/internal/atomicfile"
+)
+
+const (
+	// PasswordPath is the file of the password, relative to the home.
+	PasswordPath = "etc/authd.pass"
+
+	maxPassword = 4096
+	// passwordBytes is how much chance is in a password that we make.
+	passwordBytes = 16
+	passwordMode  = 0o640
+)
+
+// ErrPassword is in an error about a file that holds no password.
+var ErrPassword = errors.New("the first line must be a password of at least two bytes")
+
+// Owner says to whom a new file belongs; atomicfile.Keep leaves it.
+type Owner struct{ UID, GID int }
+
+// Password reads the password of a home: the first line of etc/authd.pass. When
+// there is no such file it makes one with a random password and logs that, as an
+// operator who has asked for one needs it (docs/enrolment.md §14).
+func Password(root *os.Root, own Owner, log *slog.Logger) (agent.Secret, error) {
+	f, err := root.Open(PasswordPath)
+	if errors.Is(err, fs.ErrNotExist) {
+		return newPassword(root, own, log)
+	}
+	if err != nil {
+		return agent.Secret{}, fmt.Errorf("read password for enrolment: %w", err)
+	}
+	defer f.Close()
+	line, err := bufio.NewReaderSize(f, maxPassword).ReadSlice('\n')
+	if errors.Is(err, bufio.ErrBufferFull) {
+		return agent.Secret{}, fmt.Errorf("read password for enrolment %s: first line longer than %d bytes", PasswordPath, maxPassword)
+	}
+	password := strings.TrimRight(string(line), "\r\n")
+	if len(password) < 2 {
+		return agent.Secret{}, fmt.Errorf("read password for enrolment %s: %w", PasswordPath, ErrPassword)
+	}
+	return agent.NewSecret(password), nil
+}
+
+func newPassword(root *os.Root, own Owner, log *slog.Logger) (agent.Secret, error) {
+	var b [passwordBytes]byte
+	if _, err := rand.Read(b[:]); err != nil {
+		return agent.Secret{}, fmt.Errorf("make password for enrolment: %w", err)
+	}
+	password := hex.EncodeToString(b[:])
+	options := atomicfile.Options{Mode: passwordMode, UID: own.UID, GID: own.GID, Sync: true}
+	if err := atomicfile.Write(root, PasswordPath, []byte(password+"\n"), options); err != nil {
+		return agent.Secret{}, fmt.Errorf("make password for enrolment: %w", err)
+	}
+	if log != nil {
+		log.Info("Random password chosen for agent authentication: " + password)
+	}
+	return agent.NewSecret(password), nil
+}
