@@ -58,6 +58,9 @@ func exercise(s *Set) {
 	s.EnrolConnections(3)
 	s.EnrolRefused("silent")
 	s.EnrolRequest("key", 0.01)
+	s.Registration("ok", 0.01)
+	s.KeyRemoval("ok")
+	s.Keys(100, 2)
 }
 
 func scrape(t *testing.T, s *Set) string {
@@ -114,6 +117,11 @@ func TestSet_PublishesWhatWasRecorded(t *testing.T) {
 		`testudo_enrol_connections_refused_total{reason="silent"} 1`,
 		`testudo_enrol_requests_total{result="key"} 1`,
 		`testudo_enrol_request_seconds_count 1`,
+		`testudo_registrations_total{outcome="ok"} 1`,
+		`testudo_registration_seconds_count 1`,
+		`testudo_key_removals_total{result="ok"} 1`,
+		`testudo_keys 100`,
+		`testudo_registrations_held 2`,
 		`testudo_dapi_requests_total{function="wazuh.agent.get_agents",result="ok"} 1`,
 		`testudo_dapi_request_seconds_count 1`,
 	} {
