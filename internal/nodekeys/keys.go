@@ -1,0 +1,207 @@
+package nodekeys
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+
+	"golang.org/x/sync/errgroup"
+
+	"testudo/internal/agent"
+	"testudo/internal/config"
+	"testudo/internal/enrolment"
+)
+
+var (
+	// ErrNobody is returned when no process registers agents.
+	ErrNobody = errors.New("nobody registers agents")
+	// ErrWorker is returned for changes on a worker.
+	ErrWorker = errors.New("agents get their keys from the master")
+	// ErrGroups is returned for groups when nobody registers agents: they are kept
+	// in a node's database.
+	ErrGroups = errors.New("groups can be given by a node that runs only")
+)
+
+// Origin says where keys are changed.
+type Origin string
+
+// The origins.
+const (
+	Served Origin = "service" // by whoever registers agents, a node or the original's daemon
+	File   Origin = "file"    // in the file, as nobody does
+)
+
+// Addition is an agent that is to have a key.
+type Addition struct {
+	ID      string // "" for the next
+	Name    string
+	Address string       // "" for any
+	Key     agent.Secret // empty for a new one
+	Groups  []string
+	Replace bool // agents in the way are removed
+}
+
+// backend is one origin.
+type backend interface {
+	add(ctx context.Context, a Addition) (agent.Key, error)
+	remove(ctx context.Context, id string, purge bool) error
+	close() error
+}
+
+// Keys changes the keys of one home. It is safe for concurrent use.
+type Keys struct {
+	home    string
+	origin  Origin
+	backend backend
+}
+
+// Open prepares to change the keys of the master that lives in a directory:
+// through the socket, else in its file. The error is ErrWorker in the home of a
+// worker, where neither has a meaning.
+func Open(ctx context.Context, dir string) (*Keys, error) {
+	cfg, problems := config.Load(config.LoadOptions{Home: dir})
+	switch {
+	case config.HasErrors(problems):
+		return nil, fmt.Errorf("whether %s is a master's home cannot be told, as its configuration has errors; 'testudo node -t' shows them", dir)
+	case !cfg.Cluster.Disabled && cfg.Cluster.Role != config.Master:
+		return nil, ErrWorker
+	}
+	s := served{path: socketOf(dir)}
+	err := s.look(ctx)
+	if err == nil {
+		return &Keys{dir, Served, s}, nil
+	}
+	if !errors.Is(err, ErrNobody) {
+		return nil, err
+	}
+	f, err := openFile(ctx, dir, cfg)
+	if err != nil {
+		return nil, err
+	}
+	return &Keys{dir, File, f}, nil
+}
+
+// Home is the directory whose keys these are.
+func (k *Keys) Home() string { return k.home }
+
+// Origin says where the keys are changed.
+func (k *Keys) Origin() Origin { return k.origin }
+
+// Close ends it.
+func (k *Keys) Close() error { return k.backend.close() }
+
+// Add gives an agent a key and returns it.
+func (k *Keys) Add(ctx context.Context, a Addition) (agent.Key, error) {
+	if a.Address == "" {
+		a.Address = enrolment.AnyAddress
+	}
+	if err := enrolment.CheckName(a.Name); err != nil {
+		return agent.Key{}, refusal(err)
+	}
+	if _, err := enrolment.ParseAddress(a.Address); err != nil {
+		return agent.Key{}, err
+	}
+	return k.backend.add(ctx, a)
+}
+
+// Remove takes a key away. The id is as client.keys has it; purge lets no line of
+// the agent stay.
+func (k *Keys) Remove(ctx context.Context, id string, purge bool) error {
+	return k.backend.remove(ctx, id, purge)
+}
+
+// parallel is how many changes are asked for at a time: those that wait together
+// share a write.
+const parallel = 64
+
+// RemoveAll purges many agents and tells how many of them it did; one that is gone
+// already is no error. progress may be nil.
+func (k *Keys) RemoveAll(ctx context.Context, ids []string, progress func(done, total int)) (int, error) {
+	var removed atomic.Int64
+	err := k.each(ctx, len(ids), func(ctx context.Context, i int) error {
+		err := k.Remove(ctx, ids[i], true)
+		if errors.Is(err, ErrUnknown) {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("remove agent %s: %w", ids[i], err)
+		}
+		done := int(removed.Add(1))
+		if progress != nil {
+			progress(done, len(ids))
+		}
+		return nil
+	})
+	return int(removed.Load()), err
+}
+
+// each does something so many times, some at a time. The first error ends it.
+func (k *Keys) each(ctx context.Context, count int, do func(ctx context.Context, i int) error) error {
+	g, ctx := errgroup.WithContext(ctx)
+	var next atomic.Int64
+	for range min(parallel, count) {
+		g.Go(func() error {
+			for ctx.Err() == nil {
+				i := int(next.Add(1)) - 1
+				if i >= count {
+					return nil
+				}
+				if err := do(ctx, i); err != nil {
+					return err
+				}
+			}
+			return context.Cause(ctx)
+		})
+	}
+	return g.Wait()
+}
+
+// Outcome is what became of a key that was imported.
+type Outcome int
+
+// The outcomes.
+const (
+	Added  Outcome = iota
+	Kept           // the agent has this key already
+	Failed         // there is an error that says why
+)
+
+// Import adds agents with the ids and keys that they have, and tells of each what
+// became of it, in their order. The error is of ctx or of reading what is there.
+func (k *Keys) Import(ctx context.Context, list []agent.Key, replace bool, tell func(agent.Key, Outcome, error)) error {
+	present := map[string]agent.Key{}
+	if _, err := Each(k.home, func(p agent.Key) {
+		if !p.Removed {
+			present[p.Text] = p
+		}
+	}); err != nil {
+		return err
+	}
+	var mu sync.Mutex
+	failed := map[int]error{}
+	outcomes := make([]Outcome, len(list))
+	err := k.each(ctx, len(list), func(ctx context.Context, i int) error {
+		want := list[i]
+		if p, ok := present[want.Text]; ok && p.Name == want.Name && p.Secret == want.Secret {
+			outcomes[i] = Kept
+			return nil
+		}
+		_, err := k.Add(ctx, Addition{ID: want.Text, Name: want.Name, Address: want.Address, Key: want.Secret, Replace: replace})
+		if err != nil {
+			outcomes[i] = Failed
+			mu.Lock()
+			defer mu.Unlock()
+			failed[i] = err
+		}
+		return ctx.Err()
+	})
+	if err != nil {
+		return err
+	}
+	for i, want := range list {
+		tell(want, outcomes[i], failed[i])
+	}
+	return nil
+}
