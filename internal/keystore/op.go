@@ -3,6 +3,7 @@ package keystore
 import (
 	"context"
 	"runtime"
+	"slices"
 	"sync/atomic"
 )
 
@@ -25,15 +26,22 @@ const (
 	opAbandoned              // its caller gave up before
 )
 
-// start claims the operation for the writer; false when its caller gave up. It
-// may be asked again.
-func (o *op) start() bool {
-	return o.state.CompareAndSwap(opWaiting, opStarted) || o.state.Load() == opStarted
+// start claims the operation for the writer; false when its caller gave up.
+func (o *op) start() bool { return o.state.CompareAndSwap(opWaiting, opStarted) }
+
+// begin claims the operations of a batch and leaves out those that were given up.
+func begin(batch []*op) []*op {
+	return slices.DeleteFunc(batch, func(o *op) bool { return !o.start() })
 }
 
-// run does it on a plan.
+// run does it on a plan. It may be repeated on another one, of a file that may
+// have come to hold what the first one made.
 func (o *op) run(p *plan, purge bool) {
+	done := o.result
+	o.result, o.err = Entry{}, nil
 	switch {
+	case o.add != nil && p.holds(done):
+		o.result = done
 	case o.refresh:
 	case o.add != nil:
 		o.result, o.err = p.add(o.add, purge)
@@ -115,9 +123,6 @@ func (s *Store) refuse() {
 // get that have no error of their own.
 func answer(batch []*op, err error) {
 	for _, o := range batch {
-		if o.state.Load() != opStarted {
-			continue
-		}
 		if o.err == nil && err != nil {
 			o.result, o.err = Entry{}, err
 		}

@@ -62,6 +62,12 @@ func (p *plan) drop(at place, purge bool) (undo func()) {
 // rewrites tells whether the file has to be written anew.
 func (p *plan) rewrites() bool { return len(p.gone) > 0 || len(p.dropped) > 0 }
 
+// holds tells whether an entry is there, just as it is.
+func (p *plan) holds(e Entry) bool {
+	at, ok := p.find(byID, e.ID)
+	return ok && p.line(at).entry().same(e)
+}
+
 // remove takes a line away.
 func (p *plan) remove(id string, purge bool) (Entry, error) {
 	at, ok := p.find(byID, id)

@@ -9,6 +9,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"testudo/internal/logging"
 )
 
 // Options says how a store works.
@@ -40,41 +42,72 @@ func (o Options) withDefaults() Options {
 
 // Store is the keys of a master. All methods may be called at once.
 type Store struct {
-	o       Options
-	root    *os.Root
-	ops     chan *op
-	changed chan struct{}
-	running atomic.Bool
-	closing chan struct{}
-	close   sync.Once
-	ended   chan struct{} // Run is over
+	o         Options
+	root      *os.Root
+	ops       chan *op
+	changed   chan struct{}
+	running   atomic.Bool
+	closing   chan struct{}
+	closeOnce sync.Once
+	closeErr  error
+	ended     chan struct{} // Run is over
+	unclean   bool
+	modified  time.Time // of the file, when the store was opened
 
 	mu sync.RWMutex
 	t  *table // appended to and replaced by the writer only, under mu
 
-	// Of the writer.
-	highest int // number of an id that was ever given
+	// Of the writer, once the store is open.
+	file     keysFile
+	presence presence
+	marked   bool // the mark on the disk says that we are open
+	highest  int  // number of an id that was ever given
+	badLines string
+	missing  logging.Recurring // the file is not there
+	times    logging.Recurring // times of enrolment cannot be written
+	looks    logging.Recurring // the file cannot be looked at
 }
 
 // Open reads the keys of the home at root, which stays open as long as the store.
-// Nothing is written before the first change.
+// It writes nothing but what a crash left: half a last line is cut off.
 func Open(root *os.Root, o Options) (*Store, error) {
 	o = o.withDefaults()
 	s := &Store{
-		o: o, root: root, t: newTable(0),
+		o: o, root: root, file: keysFile{root: root, o: o},
 		ops: make(chan *op, o.Waiting), changed: make(chan struct{}, 1),
 		closing: make(chan struct{}), ended: make(chan struct{}),
+	}
+	release, err := o.lock(context.Background(), root)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	alone := false
+	if s.presence, alone, err = o.present(root); err != nil {
+		return nil, err
+	}
+	if err := s.load(alone); err != nil {
+		s.presence.f.Close()
+		return nil, fmt.Errorf("read %s: %w", keysPath, err)
 	}
 	return s, nil
 }
 
-// Close ends the store: Run returns, and what still waits gets ErrClosed.
+// Close ends the store: Run returns, what still waits gets ErrClosed, and the
+// mark says that all is well.
 func (s *Store) Close() error {
-	s.close.Do(func() { close(s.closing) })
-	if s.running.Load() {
-		<-s.ended
-	}
-	return nil
+	s.closeOnce.Do(func() {
+		close(s.closing)
+		if s.running.Swap(true) {
+			<-s.ended
+		} else {
+			close(s.ended)
+			s.refuse()
+		}
+		s.closeErr = errors.Join(s.unmark(), s.presence.f.Close())
+		s.file.forget()
+	})
+	return s.closeErr
 }
 
 // Add adds an entry and returns it as it is written; it is on the disk then. The
@@ -156,47 +189,6 @@ func (s *Store) Each(f func(Entry) bool) {
 	}
 }
 
-// Unclean tells that the process before ended without Close, and when the file
-// was written last: who enrolled just before may not have got the answer.
-func (s *Store) Unclean() (modified time.Time, unclean bool) { return time.Time{}, false }
-
-// Run is the writer. It ends with ctx or Close; operations that still wait then
-// get ErrClosed, as do all later ones. It is called once.
-func (s *Store) Run(ctx context.Context) error {
-	if !s.running.CompareAndSwap(false, true) {
-		return errors.New("key store: Run is called twice")
-	}
-	defer s.refuse()
-	defer close(s.ended)
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-s.closing:
-			return nil
-		case o := <-s.ops:
-			s.commit(s.gatherMore([]*op{o}))
-		}
-	}
-}
-
-func (s *Store) commit(batch []*op) {
-	p := newPlan(s.t, s.highest, s.o.Now())
-	for _, o := range batch {
-		if !o.start() {
-			continue
-		}
-		o.run(p, s.o.Purge)
-	}
-	s.mu.Lock()
-	if p.rewrites() {
-		s.t = p.rewritten(s.o.Purge)
-	} else {
-		for _, l := range p.fresh.lines {
-			s.t.add(l)
-		}
-	}
-	s.mu.Unlock()
-	s.highest = p.highest
-	answer(batch, nil)
-}
+// Unclean tells that the one before ended without Close, and when the file had
+// been written last: who enrolled just before may not have got the answer.
+func (s *Store) Unclean() (modified time.Time, unclean bool) { return s.modified, s.unclean }
