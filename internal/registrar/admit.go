@@ -22,8 +22,8 @@ type wanted struct {
 	groups     []string
 	hash       string // of the key that the newcomer has
 	force      enrolment.Force
-	held       bool // somebody will confirm that the key has arrived
-	here       bool // this process will say whether it has
+	held       bool // somebody will tell whether the key has arrived
+	port       bool // it comes from the port of this node, which logs refusals
 	from       string
 }
 
@@ -192,7 +192,7 @@ func (m *Master) judge(ctx context.Context, old keystore.Entry, w wanted, patien
 		return verdict{wait: h}
 	}
 	existing, err := m.state(ctx, old)
-	if h != nil && !h.here {
+	if h != nil {
 		switch {
 		case err != nil && m.rows.uninserted(old), err == nil && !connected(existing):
 			return verdict{replace: true}
@@ -245,8 +245,8 @@ func (m *Master) add(ctx context.Context, w wanted, replace []keystore.Entry) (e
 		}
 		return entry, internal(w, err), nil
 	}
-	if w.held || w.here {
-		m.held.hold(entry, w.here, time.Now())
+	if w.held {
+		m.held.hold(entry, time.Now())
 	}
 	return entry, nil, nil
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"log/slog"
 	"strings"
-	"time"
 
 	"testudo/internal/enrolment"
 	"testudo/internal/health"
@@ -128,13 +127,11 @@ func resultOf(err error) string {
 
 // lose takes back an entry whose agent has not got the answer.
 func (m *Master) lose(ctx context.Context, entry keystore.Entry) {
-	about := []any{slog.String("agent", entry.ID), slog.String("name", entry.Name)}
-	switch _, err := m.remove(ctx, entry.ID, true, &entry); {
-	case err == nil:
-		m.log.Warn("An agent did not get its key, which is removed again.", about...)
-	case !errors.Is(err, keystore.ErrUnknown):
-		m.held.hold(entry, false, time.Now()) // it may be replaced at least
-		m.log.Warn("An agent did not get its key, which could not be removed again.", append(about, slog.Any("err", err))...)
+	_, err := m.remove(ctx, entry.ID, true, &entry)
+	if err != nil && !errors.Is(err, keystore.ErrUnknown) {
+		// It stays held, so that it may be replaced at least.
+		m.log.Warn("An agent did not get its key, which could not be taken back.", slog.String("agent", entry.ID),
+			slog.String("name", entry.Name), slog.Any("err", err))
 	}
 }
 

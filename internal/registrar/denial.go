@@ -80,9 +80,12 @@ func inTheWay(w wanted, c *keystore.ConflictError) *denial {
 	return d
 }
 
-// tellDenied logs a denial: many of the same sort once, so that nobody can fill
-// the log by asking.
+// tellDenied logs a denial, or what the port does not know of it, without letting
+// those who ask fill the log.
 func (m *Master) tellDenied(w wanted, d *denial) {
+	if w.port && d.why == "" {
+		return // the port logs the text
+	}
 	attrs := []slog.Attr{slog.String("from", w.from)}
 	if d.kept != "" {
 		attrs = append(attrs, slog.String("agent", d.kept))
@@ -90,7 +93,7 @@ func (m *Master) tellDenied(w wanted, d *denial) {
 	if d.why != "" {
 		attrs = append(attrs, slog.String("reason", d.why))
 	}
-	line := "Registration of " + logging.Quote(w.name) + " refused: " + logging.Quote(d.port.Text)
+	line := "No key for " + logging.Quote(w.name) + ": " + logging.Quote(d.port.Text)
 	m.refusals.Log(m.log, slog.LevelWarn, line, attrs...)
 }
 

@@ -20,9 +20,7 @@ const (
 type held struct {
 	entry keystore.Entry
 	since time.Time
-	// here says that this process hands over the key and will tell what came of it.
-	here bool
-	over chan struct{} // closed when it is not held any more
+	over  chan struct{} // closed when it is not held any more
 }
 
 // holding is the registrations that are held, by id.
@@ -40,8 +38,8 @@ func newHolding(limit int) *holding {
 }
 
 // hold begins to hold a registration.
-func (h *holding) hold(entry keystore.Entry, here bool, since time.Time) *held {
-	one := &held{entry: entry, since: since, here: here, over: make(chan struct{})}
+func (h *holding) hold(entry keystore.Entry, since time.Time) *held {
+	one := &held{entry: entry, since: since, over: make(chan struct{})}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.endLocked(h.byID[entry.ID])

@@ -17,9 +17,9 @@ import (
 )
 
 // settleTime is how long it may take from a decision until the agent has its key
-// or it is known that it has not. Whoever wants the place of a held registration
-// waits as long; a worker hands over no key that is older without asking again.
-const settleTime = 3 * time.Second
+// and that is known here. Whoever wants the place of a held registration waits as
+// long; a worker hands over no key that is older than lateTime without asking.
+const settleTime = 5 * time.Second
 
 // Keys are the keys of this master; keystore.Store is what they are.
 type Keys interface {
@@ -86,7 +86,7 @@ func (m *Master) holdDoubtful() {
 	since := time.Now().Add(-settleTime)
 	m.cfg.Keys.Each(func(e keystore.Entry) bool {
 		if !e.Added.IsZero() && !e.Added.Before(modified.Add(-doubtTime)) {
-			m.held.hold(e, false, since)
+			m.held.hold(e, since)
 		}
 		return true
 	})
@@ -120,7 +120,7 @@ func (m *Master) Register(ctx context.Context, r enrolment.Request, from string)
 	}
 	entry, denied := m.admit(ctx, wanted{
 		name: r.Name, address: address, groups: r.Groups, hash: r.KeyHash,
-		force: m.cfg.Settings.Force, here: true, from: from,
+		force: m.cfg.Settings.Force, held: true, port: true, from: from,
 	})
 	if denied != nil {
 		return nil, denied.port

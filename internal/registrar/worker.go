@@ -11,7 +11,6 @@ import (
 	"testudo/internal/keystore"
 	"testudo/internal/logging"
 	"testudo/internal/metrics"
-	"testudo/internal/session"
 )
 
 const (
@@ -23,8 +22,9 @@ const (
 	askClient = "enrolment"
 
 	// lateTime is the age at which the master's answer is not handed over without
-	// asking again: by settleTime another agent may have got the place.
-	lateTime = settleTime - time.Second
+	// asking again: at settleTime another agent may get the place, and until then
+	// the port has to see that the key arrives, and the master to hear of it.
+	lateTime = 2 * time.Second
 )
 
 // WorkerConfig is what a Worker needs. Zero values are replaced by those named.
@@ -48,7 +48,6 @@ type WorkerConfig struct {
 type Worker struct {
 	cfg       WorkerConfig
 	log       *slog.Logger
-	refusals  session.Refusals
 	away      logging.Recurring
 	unlearned logging.Recurring
 	confirms  *confirms
@@ -97,20 +96,11 @@ func (w *Worker) Register(ctx context.Context, r enrolment.Request, from string)
 	}
 	w.cfg.Metrics.Registration(outcome, time.Since(start).Seconds())
 	if err != nil {
-		w.refusals.Log(w.log, slog.LevelWarn, "Registration of "+logging.Quote(r.Name)+" refused: "+logging.Quote(textOf(err)),
-			slog.String("from", from))
-		return nil, err
+		return nil, err // the port logs it
 	}
 	e := reg.Entry
 	w.log.Info("New agent.", slog.String("agent", e.ID), slog.String("name", e.Name), slog.String("address", e.Address), slog.String("from", from))
 	return reg, nil
-}
-
-func textOf(err error) string {
-	if r, is := errors.AsType[*enrolment.Refusal](err); is {
-		return r.Text
-	}
-	return err.Error()
 }
 
 // errNoMaster is that no attempt reached the master and brought an answer.
@@ -200,7 +190,6 @@ func (w *Worker) learn(e keystore.Entry) {
 
 // lose has the master take back a key whose agent has not got the answer.
 func (w *Worker) lose(ctx context.Context, e keystore.Entry) {
-	about := []any{slog.String("agent", e.ID), slog.String("name", e.Name)}
 	m := enrolment.Message{Function: enrolment.FunctionRemove, Arguments: enrolment.Arguments{ID: e.ID, Purge: true}}
 	var last error
 	for attempt := range w.cfg.Attempts {
@@ -219,10 +208,10 @@ func (w *Worker) lose(ctx context.Context, e keystore.Entry) {
 		case answer.Refusal != nil && answer.Refusal.Code != enrolment.CodeUnknownID:
 			last = answer.Refusal
 		default:
-			w.log.Warn("An agent did not get its key, which is removed again.", about...)
-			return
+			return // the port has logged it
 		}
 		break
 	}
-	w.log.Warn("An agent did not get its key, which could not be removed again.", append(about, slog.Any("err", last))...)
+	w.log.Warn("An agent did not get its key, which could not be taken back.", slog.String("agent", e.ID),
+		slog.String("name", e.Name), slog.Any("err", last))
 }
