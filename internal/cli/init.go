@@ -22,6 +22,7 @@ type initCmd struct {
 	Port    int    `default:"1516" help:"Port of the cluster, 1025 to 65534."`
 	Bind    string `default:"0.0.0.0" placeholder:"ADDR" help:"Address that a master listens on."`
 	Metrics string `placeholder:"HOST:PORT" help:"Where metrics and readiness are served; off for nowhere. Without it: 127.0.0.1:9616."`
+	Enrol   int    `name:"enrol-port" default:"1515" placeholder:"PORT" help:"Port at which agents enrol; 0: they do not enrol at this node."`
 	Force   bool   `help:"The directory need not be empty: make what is missing there, change nothing."`
 	JSON    bool   `name:"json" help:"Write what was made as JSON."`
 }
@@ -32,6 +33,8 @@ type initReport struct {
 	Created []string `json:"created"`
 	Kept    []string `json:"kept"`
 	Key     string   `json:"key,omitempty"` // only when it is a new one
+
+	Fingerprint string `json:"fingerprint,omitempty"` // of the certificate for agents, only when it is a new one
 }
 
 // Validate is called by the parser.
@@ -39,7 +42,18 @@ func (c *initCmd) Validate() error {
 	if c.Key != "" && c.KeyFile != "" {
 		return errors.New("--key and --key-file exclude each other")
 	}
+	if c.Enrol < 0 || c.Enrol > 65535 {
+		return fmt.Errorf("--enrol-port: %d is no port", c.Enrol)
+	}
 	return nil
+}
+
+// enrolPort is the port as home.Spec has it.
+func (c *initCmd) enrolPort() int {
+	if c.Enrol == 0 {
+		return -1
+	}
+	return c.Enrol
 }
 
 // Run makes the home.
@@ -51,6 +65,7 @@ func (c *initCmd) Run(e *env) error {
 	dir, _ := home.Locate(c.Home)
 	report, err := home.Init(dir, home.Spec{
 		Role: c.Role, Name: c.Name, Cluster: c.Cluster, Key: key, Master: c.Master, Port: c.Port, Bind: c.Bind, Metrics: c.Metrics,
+		EnrolPort: c.enrolPort(),
 	}, c.Force)
 	switch {
 	case errors.Is(err, home.ErrSpec):
@@ -60,7 +75,9 @@ func (c *initCmd) Run(e *env) error {
 	case err != nil:
 		return err
 	case c.JSON:
-		return writeJSON(e.out, initReport{Home: dir, Created: notNil(report.Created), Kept: notNil(report.Kept), Key: report.Key})
+		return writeJSON(e.out, initReport{
+			Home: dir, Created: notNil(report.Created), Kept: notNil(report.Kept), Key: report.Key, Fingerprint: report.Fingerprint,
+		})
 	}
 	_, err = io.WriteString(e.out, c.account(dir, report))
 	return err
@@ -121,6 +138,9 @@ func (c *initCmd) account(dir string, r home.Report) string {
 	}
 	if r.Key != "" {
 		fmt.Fprintf(&b, "\nNew key of cluster %s, shown this once (it is in etc/ossec.conf):\n\n  %s\n", c.Cluster, r.Key)
+	}
+	if r.Fingerprint != "" {
+		fmt.Fprintf(&b, "\nSHA-256 fingerprint of the new certificate for agents, etc/sslmanager.cert:\n\n  %s\n", r.Fingerprint)
 	}
 	fmt.Fprintf(&b, "\nNext:\n  testudo node --home %s -t    check the configuration\n  testudo node --home %s       run the node\n", quoteArg(dir), quoteArg(dir))
 	if c.Role == "master" {

@@ -82,7 +82,7 @@ func CheckConf(file string, text io.Reader) (Cluster, []Problem) {
 	if lines := r.readCluster(c, text); lines != nil {
 		r.check(c, lines)
 	}
-	return c.Cluster, r.problems
+	return c.Cluster, append(r.problems, c.authRelations()...)
 }
 
 // CheckSettings says what is wrong with the text of a testudo.yaml, before it

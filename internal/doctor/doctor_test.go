@@ -43,7 +43,7 @@ func newHome(t *testing.T, change func(*home.Spec)) *bed {
 			t.Error(err)
 		}
 	})
-	spec := home.Spec{Role: "master", Name: "m", Key: key, Bind: "127.0.0.1", Port: freePort(t), Metrics: "off"}
+	spec := home.Spec{Role: "master", Name: "m", Key: key, Bind: "127.0.0.1", Port: freePort(t), Metrics: "off", EnrolPort: -1}
 	if change != nil {
 		change(&spec)
 	}

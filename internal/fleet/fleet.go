@@ -88,7 +88,7 @@ func shortTemporary() string {
 
 func (f *Fleet) makeHomes(ctx context.Context) error {
 	count := f.options.Workers + 1
-	ports, err := freePorts(ctx, count+1)
+	ports, err := freePorts(ctx, 1+2*count)
 	if err != nil {
 		return err
 	}
@@ -96,7 +96,7 @@ func (f *Fleet) makeHomes(ctx context.Context) error {
 	for i := range count {
 		n := &Node{
 			Name: "master", Role: "master", Port: ports[0],
-			Metrics: fmt.Sprintf("127.0.0.1:%d", ports[i+1]), fleet: f,
+			Metrics: fmt.Sprintf("127.0.0.1:%d", ports[1+2*i]), EnrolPort: ports[2+2*i], fleet: f,
 		}
 		if i > 0 {
 			n.Name, n.Role = fmt.Sprintf("worker%d", i), "worker"
@@ -104,6 +104,7 @@ func (f *Fleet) makeHomes(ctx context.Context) error {
 		n.Home = filepath.Join(f.dir, n.Name)
 		spec := home.Spec{
 			Role: n.Role, Name: n.Name, Cluster: "fleet", Key: key, Port: n.Port, Bind: "127.0.0.1", Metrics: n.Metrics,
+			EnrolPort: n.EnrolPort,
 		}
 		if i > 0 {
 			spec.Master = "127.0.0.1"

@@ -38,6 +38,8 @@ type Node struct {
 	Port    int    // of the cluster, the same for all nodes
 	Metrics string // host:port of /metrics, /readyz and /status
 
+	EnrolPort int // where agents enrol at it
+
 	fleet *Fleet
 
 	mu   sync.Mutex

@@ -23,6 +23,10 @@ type Report struct {
 	Created []string // directories end in "/"
 	Kept    []string // files that were there already
 	Key     string   // the cluster's key when it is a new one, else empty
+
+	// Fingerprint is that of the certificate for agents when it is a new one, else
+	// empty.
+	Fingerprint string
 }
 
 // Init makes a complete home in dir, which may exist. It never changes a file or
@@ -56,7 +60,13 @@ func Init(dir string, s Spec, force bool) (Report, error) {
 		return Report{}, fmt.Errorf("make home: %w", err)
 	}
 	defer root.Close()
-	report, err := fill(root, files)
+	report, err := fill(root, files[:len(files)-1])
+	if err == nil {
+		err = report.certificate(dir, root, s)
+	}
+	if err == nil {
+		err = report.fill(root, files[len(files)-1:])
+	}
 	if !existed {
 		report.Created = append([]string{"./"}, report.Created...)
 	}
@@ -118,22 +128,27 @@ func fill(root *os.Root, files []starterFile) (Report, error) {
 	if err != nil {
 		return report, err
 	}
+	return report, report.fill(root, files)
+}
+
+// fill makes the files that are not there.
+func (r *Report) fill(root *os.Root, files []starterFile) error {
 	own := currentOwner()
 	for _, f := range files {
 		if _, err := root.Lstat(f.path); err == nil {
-			report.Kept = append(report.Kept, f.path)
+			r.Kept = append(r.Kept, f.path)
 			continue
 		} else if !errors.Is(err, fs.ErrNotExist) {
-			return report, fmt.Errorf("make home: %w", err)
+			return fmt.Errorf("make home: %w", err)
 		}
 		uid, gid := own.ids(f.own)
 		options := atomicfile.Options{Mode: f.mode, UID: uid, GID: gid, Sync: true}
 		if err := atomicfile.Write(root, f.path, f.content, options); err != nil {
-			return report, fmt.Errorf("make home: %w", err)
+			return fmt.Errorf("make home: %w", err)
 		}
-		report.Created = append(report.Created, f.path)
+		r.Created = append(r.Created, f.path)
 	}
-	return report, nil
+	return nil
 }
 
 const keyLetters = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"

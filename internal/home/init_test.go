@@ -5,12 +5,14 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
+	"testudo/internal/certificate"
 	"testudo/internal/config"
 	"testudo/internal/manifest"
 	"testudo/internal/ossecxml"
@@ -70,6 +72,7 @@ func TestInit_CompleteHome(t *testing.T) {
 		"etc/internal_options.conf": 0o640, "etc/local_internal_options.conf": 0o640,
 		"etc/decoders/local_decoder.xml": 0o660, "etc/lists/backup-critical": 0o660,
 		"etc/rules/local_rules.xml": 0o660, "etc/shared/default/agent.conf": 0o660,
+		"etc/sslmanager.cert": 0o640, "etc/sslmanager.key": 0o640,
 	}
 	if diff := cmp.Diff(want, modes(t, dir)); diff != "" {
 		t.Errorf("home (-want +got):\n%s", diff)
@@ -167,6 +170,91 @@ func TestInit_Metrics(t *testing.T) {
 	}
 }
 
+func TestInit_Enrolment(t *testing.T) {
+	for given, want := range map[int]int{0: 1515, 7001: 7001, -1: 0} {
+		dir := t.TempDir()
+		spec := masterSpec()
+		spec.EnrolPort, spec.Bind = given, "192.0.2.7"
+		report, err := Init(dir, spec, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, problems := config.Load(config.LoadOptions{Home: dir})
+		if c.EnrolmentEmbedded() != (want > 0) || want > 0 && c.Auth.Port != want || len(problems) > 0 {
+			t.Errorf("port %d: %+v, %v", given, c.Auth, problems)
+		}
+		wantAuth := config.Default("").Auth
+		wantAuth.Present, wantAuth.Purge = true, true // as in the shipped configuration of the original
+		wantAuth.Disabled, wantAuth.Port = c.Auth.Disabled, c.Auth.Port
+		if diff := cmp.Diff(wantAuth, c.Auth); diff != "" {
+			t.Errorf("the starter says other than the defaults (-want +got):\n%s", diff)
+		}
+		if _, err := certificate.ReadPair(dir, c.Auth.Certificate, c.Auth.CertificateKey); err != nil {
+			t.Error(err)
+		}
+		info, err := certificate.ReadInfo(dir, c.Auth.Certificate)
+		if err != nil || info.Fingerprint != report.Fingerprint || !slices.Contains(info.Names, "m1") || !slices.Contains(info.Names, "192.0.2.7") {
+			t.Errorf("%+v, %v; reported %s", info, err, report.Fingerprint)
+		}
+	}
+}
+
+// A home that somebody else made gets what its ossec.conf names, if that is in
+// the home and not there.
+func TestInit_CertificateOfAnExistingHome(t *testing.T) {
+	const cluster = "<ossec_config><cluster><key>" + goodKey + "</key><nodes><node>192.0.2.1</node></nodes></cluster>"
+	tests := []struct {
+		name, auth string
+		there      []string // before
+		created    []string
+		kept       int
+	}{
+		{"default", "<auth/>", nil, []string{"etc/sslmanager.cert", "etc/sslmanager.key"}, 0},
+		{"disabled", "<auth><disabled>yes</disabled></auth>", nil, []string{"etc/sslmanager.cert", "etc/sslmanager.key"}, 0},
+		{"other names", "<auth><ssl_manager_cert>etc/a</ssl_manager_cert><ssl_manager_key>etc/b</ssl_manager_key></auth>", nil, []string{"etc/a", "etc/b"}, 0},
+		{"elsewhere", "<auth><ssl_manager_cert>/nowhere/a</ssl_manager_cert></auth>", nil, nil, 0},
+		{"no section", "", nil, nil, 0},
+		{"there is one", "<auth/>", []string{"etc/sslmanager.cert", "etc/sslmanager.key"}, nil, 2},
+		{"there is a certificate without a key", "<auth/>", []string{"etc/sslmanager.cert"}, nil, 1},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			dir := t.TempDir()
+			if err := os.Mkdir(filepath.Join(dir, "etc"), 0o750); err != nil {
+				t.Fatal(err)
+			}
+			for _, name := range append(test.there, config.ConfPath) {
+				content := "mine"
+				if name == config.ConfPath {
+					content = cluster + test.auth + "</ossec_config>"
+				}
+				if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			report, err := Init(dir, Spec{}, true)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var created []string
+			for _, name := range report.Created {
+				if strings.HasPrefix(name, "etc/ssl") || name == "etc/a" || name == "etc/b" {
+					created = append(created, name)
+				}
+			}
+			slices.Sort(created)
+			if diff := cmp.Diff(test.created, created); diff != "" || len(report.Kept) != 1+test.kept || (report.Fingerprint != "") != (created != nil) {
+				t.Errorf("%+v (-want +got):\n%s", report, diff)
+			}
+			for _, name := range test.there {
+				if text, err := os.ReadFile(filepath.Join(dir, name)); err != nil || string(text) != "mine" {
+					t.Errorf("%s is now %q, %v", name, text, err)
+				}
+			}
+		})
+	}
+}
+
 func TestInit_Refused(t *testing.T) {
 	with := func(s Spec, change func(s *Spec)) Spec { change(&s); return s }
 	tests := []struct {
@@ -182,6 +270,8 @@ func TestInit_Refused(t *testing.T) {
 		{"bad key", with(workerSpec(), func(s *Spec) { s.Key = "short" }), "Key must be 32 characters long"},
 		{"reserved master", with(workerSpec(), func(s *Spec) { s.Master = "localhost" }), "Invalid elements in node fields: localhost."},
 		{"bad port", with(masterSpec(), func(s *Spec) { s.Port = 80 }), "Port must be higher than 1024"},
+		{"enrolment at the port of the cluster", with(masterSpec(), func(s *Spec) { s.EnrolPort = 1516 }), "the port of the cluster as well"},
+		{"enrolment at no port", with(masterSpec(), func(s *Spec) { s.EnrolPort = 70000 }), "auth.port: 70000"},
 		{"negative port", with(masterSpec(), func(s *Spec) { s.Port = -1 }), "Cluster port must be an integer"},
 		{"name with a blank", with(workerSpec(), func(s *Spec) { s.Name = "w 1" }), "cluster.node_name"},
 		{"name a careful master refuses", with(workerSpec(), func(s *Spec) { s.Name = "w#1" }), "cluster.node_name"},
@@ -238,7 +328,7 @@ func TestInit_NeverOverwrites(t *testing.T) {
 	if diff := cmp.Diff(wantCreated, report.Created); diff != "" {
 		t.Errorf("created (-want +got):\n%s", diff)
 	}
-	if report.Key != "" || len(report.Kept) != 7 {
+	if report.Key != "" || len(report.Kept) != 9 || report.Fingerprint != "" {
 		t.Errorf("report: %+v", report)
 	}
 	if text, err := os.ReadFile(rules); err != nil || string(text) != "mine" {

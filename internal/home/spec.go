@@ -25,6 +25,8 @@ type Spec struct {
 	Port    int    // 1516
 	Bind    string // where a master listens; "0.0.0.0"
 	Metrics string // host:port of the metrics; "off" for none; empty leaves the built-in address
+
+	EnrolPort int // where agents enrol; 0 is 1515, -1 is nowhere
 }
 
 // ErrSpec is returned (wrapped) when a Spec describes no node that could start.
@@ -69,10 +71,24 @@ func (s Spec) complete() (full Spec, key string, err error) {
 	if s.Bind == "" {
 		s.Bind = "0.0.0.0"
 	}
+	if s.EnrolPort == 0 {
+		s.EnrolPort = 1515
+	}
 	if s.Master == "" {
 		s.Master = s.ownAddress()
 	}
 	return s, key, nil
+}
+
+// Enrols says whether agents enrol at the node.
+func (s Spec) Enrols() bool { return s.EnrolPort > 0 }
+
+// EnrolAt is the port that ossec.conf names, also where nobody enrols.
+func (s Spec) EnrolAt() int {
+	if s.EnrolPort == -1 {
+		return 1515
+	}
+	return s.EnrolPort
 }
 
 // ownAddress is what a master's own list of nodes holds. It is not used, but

@@ -154,7 +154,7 @@ func (c *cluster) add(m maker, role, name, dir string) *node {
 }
 
 func (c *cluster) makeOurs(n *node) error {
-	spec := home.Spec{Role: n.role, Name: n.name, Key: key, Master: "127.0.0.1", Bind: "127.0.0.1", Port: c.port, Metrics: "off"}
+	spec := home.Spec{Role: n.role, Name: n.name, Key: key, Master: "127.0.0.1", Bind: "127.0.0.1", Port: c.port, Metrics: "off", EnrolPort: -1}
 	if _, err := home.Init(n.home, spec, false); err != nil {
 		return err
 	}
