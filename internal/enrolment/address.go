@@ -43,7 +43,7 @@ func ParseAddress(text string) (Address, error) {
 		return Address{}, ErrAddress
 	case ip.Is4():
 		return address4(text, ip, mask, isNet)
-	case strings.ContainsAny(bare, ".%"):
+	case strings.ContainsAny(bare, ".%"), isNet && bare == "::": // no such network in the original; 0::/64 is one
 		return Address{}, ErrAddress
 	default:
 		return address6(ip, mask, isNet)
@@ -92,9 +92,6 @@ func address6(ip netip.Addr, mask string, isNet bool) (Address, error) {
 	a := Address{full, full, full}
 	if !isNet {
 		return a, nil
-	}
-	if ip.IsUnspecified() {
-		return Address{}, ErrAddress
 	}
 	length, err := strconv.ParseUint(mask, 10, 8)
 	if err != nil || len(mask) > 3 || len(mask) == 3 && mask[0] == '0' || int(length) > ip.BitLen() {

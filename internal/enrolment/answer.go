@@ -23,10 +23,14 @@ type Answer struct {
 	Text    string
 }
 
-type answerJSON struct {
+type refusedJSON struct {
 	Error   int    `json:"error"`
-	Message string `json:"message,omitempty"`
-	Data    any    `json:"data,omitempty"`
+	Message string `json:"message"`
+}
+
+type doneJSON struct {
+	Error int `json:"error"`
+	Data  any `json:"data"`
 }
 
 type agentJSON struct {
@@ -40,13 +44,13 @@ type agentJSON struct {
 func (a Answer) JSON() []byte {
 	switch r := a.Refusal; {
 	case r != nil && r.Code == 0: // it was not meant for the socket
-		return compact(answerJSON{Error: CodeInternal, Message: r.Text})
+		return compact(refusedJSON{CodeInternal, r.Text})
 	case r != nil:
-		return compact(answerJSON{Error: r.Code, Message: r.Text})
+		return compact(refusedJSON{r.Code, r.Text})
 	case a.ID == "":
-		return compact(answerJSON{Data: a.Text})
+		return compact(doneJSON{Data: a.Text})
 	}
-	return compact(answerJSON{Data: agentJSON{a.ID, a.Name, a.IP, a.Key.Reveal()}})
+	return compact(doneJSON{Data: agentJSON{a.ID, a.Name, a.IP, a.Key.Reveal()}})
 }
 
 // ParseAnswer reads an answer of any node. Refusal has the text of the answer,
@@ -62,11 +66,12 @@ func ParseAnswer(data []byte) (Answer, error) {
 		return Answer{}, ErrAnswer
 	}
 	if number, _ := wholeNumber(code); number > 0 {
-		r := &Refusal{Code: int(number), Text: "(undefined)"}
-		if message, ok := o.get("message"); ok {
-			r.Text, _ = text(message)
+		message, _ := o.get("message")
+		said, ok := text(message)
+		if !ok {
+			said = "(undefined)" // as the original's workers say
 		}
-		return Answer{Refusal: r}, nil
+		return Answer{Refusal: &Refusal{Code: int(number), Text: said}}, nil
 	}
 	value, _ := o.get("data")
 	if said, ok := text(value); ok {
