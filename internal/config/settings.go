@@ -71,6 +71,7 @@ type SendSyncSettings struct {
 
 // EnrolmentSettings is the section enrolment: the port at which agents enrol.
 type EnrolmentSettings struct {
+	Address         string        // the one that is listened at; empty: all of the machine's
 	Connections     int           // open at a time
 	RatePerAddress  int           // connections of one address in a second, on the average; 0: any number
 	BurstPerAddress int           // of them at once
@@ -154,7 +155,7 @@ func defaultSettings() Settings {
 		},
 		SendSync: SendSyncSettings{Parallel: 4, Waiting: 64, AnswerTime: time.Minute},
 		Enrolment: EnrolmentSettings{
-			Connections: 16384, RatePerAddress: 1000, BurstPerAddress: 2000, HandshakeTime: 10 * time.Second,
+			Connections: 16384, RatePerAddress: 1000, BurstPerAddress: 4000, HandshakeTime: 10 * time.Second,
 		},
 		Requests: RequestSettings{Open: 2048, Owed: 1024, AnswerBytes: 100 << 20},
 		Executor: ExecutorSettings{Processes: 2, IdleTime: 5 * time.Minute, AnswerBytes: 64 << 20, MemoryBytes: 1 << 30},

@@ -129,6 +129,7 @@ func TestSettings_Refused(t *testing.T) {
 		{"format", "log: {format: xml}\n", `1: log.format: "xml" is neither "text" nor "json"`},
 		{"address without port", "metrics: {address: localhost}\n", `1: metrics.address: "localhost" is no address such as 127.0.0.1:9616`},
 		{"port", "metrics: {address: \"localhost:99999\"}\n", `1: metrics.address: "99999" is no port`},
+		{"address", "enrolment: {address: localhost}\n", `1: enrolment.address: "localhost" is no IP address`},
 		{"host", "metrics: {address: \"a b:9616\"}\n", "1: metrics.address: its host is no address and no host name"},
 	}
 	for _, test := range tests {

@@ -98,6 +98,8 @@ func settingFields() []field {
 			doc: "On the master: such questions of one worker that may be under way."},
 		{path: "sendsync.answer_time", min: 0.1, max: hour, at: func(c *Config) any { return &c.Testudo.SendSync.AnswerTime },
 			doc: "Time a daemon of the master has for its answer. A worker waits a minute longer."},
+		{path: "enrolment.address", check: checkAddress, at: func(c *Config) any { return &c.Testudo.Enrolment.Address },
+			doc: "Address at which agents may enrol; \"\" is all of this machine's. The port and whether\nIPv6 is among them stand in ossec.conf, section <auth>."},
 		{path: "enrolment.connections", min: 8, max: 1e6, at: func(c *Config) any { return &c.Testudo.Enrolment.Connections },
 			doc: "Connections of agents that enrol. Beyond that the most silent ones are closed."},
 		{path: "enrolment.rate_per_address", max: 1e6, at: func(c *Config) any { return &c.Testudo.Enrolment.RatePerAddress },
@@ -187,6 +189,14 @@ const (
 func checkService(text string) error {
 	if text != Embedded && text != External {
 		return fmt.Errorf("%.64q is neither %q nor %q", text, Embedded, External)
+	}
+	return nil
+}
+
+// checkAddress wants an IP address, or nothing.
+func checkAddress(text string) error {
+	if _, err := netip.ParseAddr(text); err != nil && text != "" {
+		return fmt.Errorf("%.64q is no IP address", text)
 	}
 	return nil
 }

@@ -104,7 +104,7 @@ func (f *Fleet) makeHomes(ctx context.Context) error {
 		n.Home = filepath.Join(f.dir, n.Name)
 		spec := home.Spec{
 			Role: n.Role, Name: n.Name, Cluster: "fleet", Key: key, Port: n.Port, Bind: "127.0.0.1", Metrics: n.Metrics,
-			EnrolPort: n.EnrolPort,
+			EnrolPort: n.EnrolPort, EnrolBind: "127.0.0.1",
 		}
 		if i > 0 {
 			spec.Master = "127.0.0.1"

@@ -43,7 +43,7 @@ func Init(dir string, s Spec, force bool) (Report, error) {
 	var key string
 	_, err := os.Lstat(filepath.Join(dir, config.ConfPath))
 	if err == nil {
-		s = Spec{Metrics: s.Metrics}
+		s = Spec{Metrics: s.Metrics, EnrolBind: s.EnrolBind}
 	} else if s, key, err = s.complete(); err != nil {
 		return Report{}, err
 	}

@@ -26,7 +26,8 @@ type Spec struct {
 	Bind    string // where a master listens; "0.0.0.0"
 	Metrics string // host:port of the metrics; "off" for none; empty leaves the built-in address
 
-	EnrolPort int // where agents enrol; 0 is 1515, -1 is nowhere
+	EnrolPort int    // where agents enrol; 0 is 1515, -1 is nowhere
+	EnrolBind string // the address of that; empty is all of the machine's
 }
 
 // ErrSpec is returned (wrapped) when a Spec describes no node that could start.
@@ -168,6 +169,9 @@ func (s Spec) settings() ([]byte, error) {
 		set["metrics.address"] = `""`
 	default:
 		set["metrics.address"] = strconv.Quote(s.Metrics)
+	}
+	if s.EnrolBind != "" {
+		set["enrolment.address"] = strconv.Quote(s.EnrolBind)
 	}
 	text := []byte(config.Reference(set))
 	if _, problems := config.CheckSettings(config.SettingsPath, text); config.HasErrors(problems) {
