@@ -7,6 +7,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 // lines is a client.keys of so many agents.
@@ -59,6 +61,11 @@ func BenchmarkAdd(b *testing.B) {
 				root, dir := home(b)
 				fill(b, dir, count)
 				s, _ := start(b, root, Options{})
+				if _, err := s.Add(b.Context(), newcomer("first", "any")); err != nil { // with the mark
+					b.Fatal(err)
+				}
+				unix.Sync()
+				b.ResetTimer()
 				var n atomic.Int64
 				b.SetParallelism(max(callers/2, 1)) // of two processors
 				if callers == 1 {

@@ -19,8 +19,8 @@ type Entry struct {
 	Added   time.Time // of the enrolment, whole seconds; zero when not known
 }
 
-// same tells whether two entries have the same line.
-func (e Entry) same(o Entry) bool {
+// Same tells whether two entries have the same line, whenever they were added.
+func (e Entry) Same(o Entry) bool {
 	return e.ID == o.ID && e.Name == o.Name && e.Address == o.Address && e.Secret == o.Secret
 }
 

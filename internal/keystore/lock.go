@@ -43,7 +43,7 @@ func (o *Options) lockFile(root *os.Root, name string) (*os.File, error) {
 // way.
 func flock(f *os.File, how int) (bool, error) {
 	for {
-		switch err := unix.Flock(int(f.Fd()), how|unix.LOCK_NB); err { //nolint:errorlint // an errno as it is
+		switch err := unix.Flock(int(f.Fd()), how|unix.LOCK_NB); err {
 		case nil:
 			return true, nil
 		case unix.EINTR:

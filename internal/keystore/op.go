@@ -11,6 +11,7 @@ import (
 type op struct {
 	add     *Addition
 	remove  string // an id, when add is nil
+	only    *Entry // if set, what the id must belong to
 	purge   bool
 	refresh bool // instead: only look at the file
 
@@ -45,6 +46,8 @@ func (o *op) run(p *plan, purge bool) {
 	case o.refresh:
 	case o.add != nil:
 		o.result, o.err = p.add(o.add, purge)
+	case o.only != nil && !p.holds(*o.only):
+		o.err = ErrUnknown
 	default:
 		o.result, o.err = p.remove(o.remove, purge || o.purge)
 	}

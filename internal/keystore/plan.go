@@ -65,14 +65,14 @@ func (p *plan) rewrites() bool { return len(p.gone) > 0 || len(p.dropped) > 0 }
 // holds tells whether an entry is there, just as it is.
 func (p *plan) holds(e Entry) bool {
 	at, ok := p.find(byID, e.ID)
-	return ok && p.line(at).entry().same(e)
+	return ok && p.line(at).entry().Same(e)
 }
 
 // remove takes a line away.
 func (p *plan) remove(id string, purge bool) (Entry, error) {
 	at, ok := p.find(byID, id)
 	if !ok {
-		return Entry{}, fmt.Errorf("remove agent %q: %w", id, ErrUnknown)
+		return Entry{}, ErrUnknown
 	}
 	e := p.line(at).entry()
 	p.drop(at, purge)
@@ -90,7 +90,7 @@ func (p *plan) add(a *Addition, purge bool) (e Entry, err error) {
 		}
 	}()
 	for _, old := range a.Replace {
-		if at, ok := p.find(byID, old.ID); ok && p.line(at).entry().same(old) {
+		if at, ok := p.find(byID, old.ID); ok && p.line(at).entry().Same(old) {
 			undo = append(undo, p.drop(at, purge))
 		}
 	}
@@ -132,10 +132,10 @@ func (p *plan) conflict(a *Addition) error {
 }
 
 // rewritten is the table that the plan makes, with removed lines behind all
-// others. purge leaves these out.
+// others, the latest last. purge leaves these out.
 func (p *plan) rewritten(purge bool) *table {
 	t := newTable(len(p.base.lines) + len(p.fresh.lines))
-	var old []line
+	var before, now []line // removed
 	take := func(lines []line, gone map[int]bool) {
 		for at := range lines {
 			l := &lines[at]
@@ -145,15 +145,15 @@ func (p *plan) rewritten(purge bool) *table {
 				t.add(*l)
 			case purge || purged:
 			case goes:
-				old = append(old, newLine(l.entry(), removed))
+				now = append(now, newLine(l.entry(), removed))
 			default:
-				old = append(old, *l)
+				before = append(before, *l)
 			}
 		}
 	}
 	take(p.base.lines, p.gone)
 	take(p.fresh.lines, p.dropped)
-	for _, l := range old {
+	for _, l := range append(before, now...) {
 		t.add(l)
 	}
 	return t

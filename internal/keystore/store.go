@@ -82,10 +82,11 @@ func Open(root *os.Root, o Options) (*Store, error) {
 		return nil, err
 	}
 	defer release()
-	alone := false
-	if s.presence, alone, err = o.present(root); err != nil {
+	p, alone, err := o.present(root)
+	if err != nil {
 		return nil, err
 	}
+	s.presence = p
 	if err := s.load(alone); err != nil {
 		s.presence.f.Close()
 		return nil, fmt.Errorf("read %s: %w", keysPath, err)
@@ -134,6 +135,15 @@ func (s *Store) Remove(ctx context.Context, id string, purge bool) (Entry, error
 		return Entry{}, fmt.Errorf("remove agent %q: %w", id, err)
 	}
 	return e, nil
+}
+
+// RemoveExactly is Remove for an entry that must still be as it was seen; else the
+// error is ErrUnknown.
+func (s *Store) RemoveExactly(ctx context.Context, e Entry, purge bool) error {
+	if _, err := s.submit(ctx, &op{remove: e.ID, only: &e, purge: purge}); err != nil {
+		return fmt.Errorf("remove agent %q: %w", e.ID, err)
+	}
+	return nil
 }
 
 // Refresh looks whether somebody else has changed the file, and reads it if so. A

@@ -74,16 +74,16 @@ func TestStore_AddFindRemove(t *testing.T) {
 	if err != nil || other.ID != "002" {
 		t.Fatal(other, err)
 	}
-	if got, ok := s.ByName("web-01"); !ok || !got.same(e) {
+	if got, ok := s.ByName("web-01"); !ok || !got.Same(e) {
 		t.Error(got, ok)
 	}
-	if got, ok := s.ByBareAddress("10.0.0.0"); !ok || !got.same(other) {
+	if got, ok := s.ByBareAddress("10.0.0.0"); !ok || !got.Same(other) {
 		t.Error(got, ok)
 	}
 	if _, ok := s.ByBareAddress("any"); ok {
 		t.Error("found by any")
 	}
-	if got, err := s.Remove(ctx, "001", false); err != nil || !got.same(e) {
+	if got, err := s.Remove(ctx, "001", false); err != nil || !got.Same(e) {
 		t.Error(got, err)
 	}
 	if _, err := s.Remove(ctx, "001", false); !errors.Is(err, ErrUnknown) {
