@@ -60,6 +60,10 @@ func (m *Master) admit(ctx context.Context, w wanted) (keystore.Entry, *denial) 
 	}
 	changes := make([]change, 0, 1+len(replaced))
 	for _, old := range replaced {
+		if old.ID == entry.ID {
+			m.rows.do(ctx, deletion(old)) // before the newcomer's row
+			continue
+		}
 		m.held.end(old.ID)
 		changes = append(changes, deletion(old))
 	}

@@ -92,7 +92,7 @@ func (r *rows) giveBack(n int) {
 }
 
 // do makes changes for which places are reserved, at once if the database is
-// there, else later.
+// there, else later. No two are about the same id.
 func (r *rows) do(ctx context.Context, changes ...change) {
 	if r.away() {
 		r.postpone(changes)
@@ -175,14 +175,11 @@ func (c change) what() string {
 func (r *rows) one(ctx context.Context, c change) error {
 	ctx, cancel := context.WithTimeout(ctx, databaseTime)
 	defer cancel()
-	now, there := r.keys.ByID(c.entry.ID)
-	switch {
-	case c.insert != nil && (!there || now.Secret != c.entry.Secret):
-		return nil // removed meanwhile
-	case c.insert != nil:
+	if c.insert != nil {
+		if now, there := r.keys.ByID(c.entry.ID); !there || now.Secret != c.entry.Secret {
+			return nil // removed meanwhile
+		}
 		return r.agents.Insert(ctx, *c.insert)
-	case there:
-		return nil // somebody has the id again
 	}
 	name := c.entry.Name
 	if _, used := r.keys.ByName(name); used && c.postponed {
