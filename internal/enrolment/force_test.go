@@ -57,7 +57,7 @@ func TestForce_Decide(t *testing.T) {
 func TestParseInterval(t *testing.T) {
 	for text, want := range map[string]time.Duration{
 		"0": 0, "5": 5 * time.Second, "5s": 5 * time.Second, "2m": 2 * time.Minute, "1h": time.Hour, "1hour": time.Hour, "2d": 48 * time.Hour,
-		" 1h": time.Hour, "+1h": time.Hour, "0x10": 16 * time.Second, "0X1fm": 31 * time.Minute, "010": 8 * time.Second, "0h": 0,
+		"\t1h": time.Hour, "+1h": time.Hour, "0x10": 16 * time.Second, "0X1fm": 31 * time.Minute, "010": 8 * time.Second, "0h": 0,
 		"99999999999999999999": maxInterval, "9223372036d": maxInterval, "18446744073709551615d": maxInterval,
 	} {
 		if got, err := ParseInterval(text); got != want || err != nil {

@@ -28,6 +28,7 @@ func TestSettings_JSON(t *testing.T) {
 }
 
 func TestSettings_Answer(t *testing.T) {
+	const unknown = "err Unrecognized command" //nolint:misspell // the original's spelling
 	s := DefaultSettings()
 	for command, want := range map[string]string{
 		"getconfig auth":     "ok " + string(s.JSON()),
@@ -36,9 +37,9 @@ func TestSettings_Answer(t *testing.T) {
 		"getconfig ":         "err Could not get requested section",
 		"getconfig other":    "err Could not get requested section",
 		"getconfig auth ":    "err Could not get requested section",
-		"":                   "err Unrecognized command",
-		"restart":            "err Unrecognized command",
-		"getconfigs auth":    "err Unrecognized command",
+		"":                   unknown,
+		"restart":            unknown,
+		"getconfigs auth":    unknown,
 	} {
 		if got := string(s.Answer(command)); got != want {
 			t.Errorf("%q: %q", command, got)
