@@ -38,6 +38,12 @@ func (o object) flag(name string) (yes, ok bool) {
 
 func (o object) time(name string) (time.Duration, bool) {
 	raw, _ := o.get(name)
+	return ParseTime(raw)
+}
+
+// ParseTime reads a time of the replacement rules in JSON: a number of seconds,
+// or a text for ParseInterval.
+func ParseTime(raw json.RawMessage) (d time.Duration, ok bool) {
 	if n, ok := wholeNumber(raw); ok {
 		return inSeconds(n), true
 	}

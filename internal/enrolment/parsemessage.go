@@ -55,6 +55,8 @@ func (a *Arguments) readID(o object) *Refusal {
 	}
 	purge, _ := o.get("purge")
 	a.Purge = isTrue(purge)
+	held, _ := o.get("held")
+	a.Held = isTrue(held)
 	return nil
 }
 
