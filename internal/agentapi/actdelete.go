@@ -6,6 +6,7 @@ import (
 
 	"testudo/internal/agent"
 	"testudo/internal/dapi"
+	"testudo/internal/enrolment"
 	"testudo/internal/fault"
 	"testudo/internal/query"
 	"testudo/internal/result"
@@ -71,23 +72,18 @@ func (x *Changes) enrolmentThere(ctx context.Context) error {
 // deleteEach asks for one agent after the other. When the daemon does not answer
 // once, it is not asked again.
 func (x *Changes) deleteEach(ctx context.Context, r *result.Affected, ids []agent.ID, purge bool) (gone []agent.ID, err error) {
-	type arguments struct {
-		ID    string `json:"id"`
-		Purge bool   `json:"purge"`
-	}
 	var silent error
 	for _, id := range ids {
 		said := false
 		failure := silent
 		if silent == nil {
-			var words string
-			request := enrolRequest{"remove", arguments{id.String(), purge}}
-			failure = x.enrolment(ctx, request, &words, func(code int, text string) error {
+			request := enrolment.Message{Function: enrolment.FunctionRemove, Arguments: enrolment.Arguments{ID: id.String(), Purge: purge}}
+			_, failure = x.enrolment(ctx, request, func(r *enrolment.Refusal) error {
 				said = true
-				if code == enrolNoAgent {
+				if r.Code == enrolment.CodeUnknownID {
 					return fault.New(fault.UnknownAgent, nil)
 				}
-				return fault.New(fault.RemoveFailed, text)
+				return fault.New(fault.RemoveFailed, r.Text)
 			})
 		}
 		switch {

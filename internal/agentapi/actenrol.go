@@ -5,13 +5,14 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
-	"net/netip"
+	"fmt"
 	"path/filepath"
 	"regexp"
 	"strings"
 
 	"testudo/internal/agent"
 	"testudo/internal/dapi"
+	"testudo/internal/enrolment"
 	"testudo/internal/fault"
 	"testudo/internal/rbac"
 	"testudo/internal/result"
@@ -21,15 +22,6 @@ import (
 // enrolSocket is where the master's enrolment daemon takes requests
 // (docs/agentfunctions.md §4).
 const enrolSocket = "queue/sockets/auth"
-
-// Numbers of the enrolment daemon's errors.
-const (
-	enrolNoAddress    = 9006
-	enrolAddressTaken = 9007
-	enrolNameTaken    = 9008
-	enrolNoAgent      = 9011
-	enrolIDTaken      = 9012
-)
 
 const (
 	maxAgentName = 128
@@ -43,40 +35,28 @@ var agentName = regexp.MustCompile(`^[A-Za-z0-9_.%-]+$`)
 // enrolKey is what keys are made of: they stand in the same line.
 var enrolKey = regexp.MustCompile(`^[A-Za-z0-9]+$`)
 
-// enrolment asks the daemon one thing, on a connection of its own. The answer's
-// data goes to into. Without a daemon it is error 1726; refusal makes an error
-// of what the daemon does not do.
-func (x *Changes) enrolment(ctx context.Context, request any, into any, refusal func(code int, text string) error) error {
+// enrolment asks the daemon one thing, on a connection of its own. Without a
+// daemon it is error 1726; refusal makes an error of what the daemon does not do.
+func (x *Changes) enrolment(ctx context.Context, request enrolment.Message, refusal func(*enrolment.Refusal) error) (enrolment.Answer, error) {
 	ctx, cancel := context.WithTimeout(ctx, x.cfg.Talk)
 	defer cancel()
-	body, err := compact(request)
-	if err != nil {
-		return err
-	}
 	client, err := unixsock.Dial(ctx, filepath.Join(x.cfg.Dir, enrolSocket), unixsock.LengthPrefix(), unixsock.Limits{})
 	if err != nil {
-		return fault.Wrap(fault.RegistrarAbsent, nil, err)
+		return enrolment.Answer{}, fault.Wrap(fault.RegistrarAbsent, nil, err)
 	}
 	defer client.Close()
-	reply, err := client.Call(ctx, body)
+	reply, err := client.Call(ctx, request.JSON())
 	if err != nil {
-		return fault.Wrap(fault.SocketTalk, enrolSocket, err)
+		return enrolment.Answer{}, fault.Wrap(fault.SocketTalk, enrolSocket, err)
 	}
-	var answer struct {
-		Error   *int            `json:"error"`
-		Message string          `json:"message"`
-		Data    json.RawMessage `json:"data"`
+	answer, err := enrolment.ParseAnswer(reply)
+	switch {
+	case err != nil:
+		return enrolment.Answer{}, fault.Wrap(fault.SocketTalk, enrolSocket, err)
+	case answer.Refusal != nil:
+		return enrolment.Answer{}, refusal(answer.Refusal)
 	}
-	if err := json.Unmarshal(reply, &answer); err != nil || answer.Error == nil {
-		return fault.Wrap(fault.SocketTalk, enrolSocket+": the answer is not understood", err)
-	}
-	if *answer.Error != 0 {
-		return refusal(*answer.Error, answer.Message)
-	}
-	if err := json.Unmarshal(answer.Data, into); err != nil {
-		return fault.Wrap(fault.SocketTalk, enrolSocket+": the answer is not understood", err)
-	}
-	return nil
+	return answer, nil
 }
 
 // compact encodes without what JSON in web pages needs.
@@ -86,11 +66,6 @@ func compact(v any) ([]byte, error) {
 	e.SetEscapeHTML(false)
 	err := e.Encode(v)
 	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), err
-}
-
-type enrolRequest struct {
-	Function  string `json:"function"`
-	Arguments any    `json:"arguments"`
 }
 
 type addArgs struct {
@@ -111,25 +86,6 @@ type forceArgs struct {
 	Registered json.RawMessage `json:"after_registration_time"`
 }
 
-// enrolNew is the arguments of the daemon's function "add".
-type enrolNew struct {
-	Name  string      `json:"name"`
-	IP    string      `json:"ip"`
-	ID    string      `json:"id,omitempty"`
-	Key   string      `json:"key,omitempty"`
-	Force *enrolForce `json:"force,omitempty"`
-}
-
-type enrolForce struct {
-	Enabled      bool `json:"enabled"`
-	KeyMismatch  bool `json:"key_mismatch"`
-	Disconnected struct {
-		Enabled bool            `json:"enabled"`
-		Value   json.RawMessage `json:"value"`
-	} `json:"disconnected_time"`
-	Registered json.RawMessage `json:"after_registration_time"`
-}
-
 // addAgent enrols an agent and gives its id and what it needs to import its key.
 // The row in the database is the daemon's to write, and follows its key.
 func (x *Changes) addAgent(ctx context.Context, c *dapi.Call, a addArgs) (result.Result, error) {
@@ -143,105 +99,91 @@ func (x *Changes) addAgent(ctx context.Context, c *dapi.Call, a addArgs) (result
 	if err != nil {
 		return nil, err
 	}
-	var made struct{ ID, Name, IP, Key string }
-	err = x.enrolment(ctx, enrolRequest{"add", wanted}, &made, func(code int, text string) error {
-		switch code {
-		case enrolNameTaken:
+	made, err := x.enrolment(ctx, enrolment.Message{Function: enrolment.FunctionAdd, Arguments: wanted}, func(r *enrolment.Refusal) error {
+		switch r.Code {
+		case enrolment.CodeNameUsed:
 			return fault.New(fault.AgentNameTaken, wanted.Name)
-		case enrolAddressTaken, enrolNoAddress:
+		case enrolment.CodeAddressUsed, enrolment.CodeNoAddress:
 			return fault.New(fault.AgentAddressTaken, wanted.IP)
-		case enrolIDTaken:
+		case enrolment.CodeIDUsed:
 			return fault.New(fault.AgentIDTaken, wanted.ID)
 		}
-		return fault.New(fault.RegisterFailed, text)
+		return fault.New(fault.RegisterFailed, r.Text)
 	})
+	if err == nil && made.ID == "" {
+		err = fault.Wrap(fault.SocketTalk, enrolSocket, enrolment.ErrAnswer)
+	}
 	if err != nil {
 		return nil, err
 	}
-	line := strings.Join([]string{made.ID, made.Name, made.IP, made.Key}, " ")
+	line := strings.Join([]string{made.ID, made.Name, made.IP, made.Key.Reveal()}, " ")
 	return result.NewPlain(map[string]any{"data": map[string]string{
 		"id": made.ID, "key": base64.StdEncoding.EncodeToString([]byte(line)),
 	}})
 }
 
 // check makes the daemon's arguments of ours. It takes nothing that would spoil
-// client.keys, which the daemon does not look after.
-func (a addArgs) check() (*enrolNew, error) {
-	n := &enrolNew{Name: a.Name, IP: "any"}
-	switch {
-	case len(a.Name) > maxAgentName:
-		return nil, fault.New(fault.AgentNameLong, nil)
-	case !agentName.MatchString(a.Name):
-		return nil, &dapi.ArgumentError{Function: "add_agent", Reason: "argument \"name\" is no name of an agent"}
+// client.keys, which the original's daemon does not look after.
+func (a addArgs) check() (n enrolment.Arguments, err error) {
+	wrong := func(argument, meaning string) (enrolment.Arguments, error) {
+		reason := fmt.Sprintf("argument %q is no %s of an agent", argument, meaning)
+		return enrolment.Arguments{}, &dapi.ArgumentError{Function: "add_agent", Reason: reason}
 	}
-	if a.IP != nil {
+	switch n.Name = a.Name; {
+	case len(a.Name) > maxAgentName:
+		return n, fault.New(fault.AgentNameLong, nil)
+	case !agentName.MatchString(a.Name):
+		return wrong("name", "name")
+	}
+	if n.IP = enrolment.AnyAddress; a.IP != nil {
 		n.IP = *a.IP
 	}
-	if !isAddress(n.IP) {
-		return nil, fault.New(fault.AgentAddressTaken, n.IP)
+	if _, err := enrolment.ParseAddress(n.IP); err != nil {
+		return n, fault.New(fault.AgentAddressTaken, n.IP)
 	}
 	if a.ID != nil {
 		id, err := agent.ParseID(*a.ID)
 		if err != nil || id == agent.Manager {
-			return nil, &dapi.ArgumentError{Function: "add_agent", Reason: "argument \"agent_id\" is no id of an agent"}
+			return wrong("agent_id", "id")
 		}
 		n.ID = id.String()
 	}
 	if a.Key != nil {
 		if len(*a.Key) < keyLength {
-			return nil, fault.New(fault.AgentKeyShort, nil)
+			return n, fault.New(fault.AgentKeyShort, nil)
 		}
 		if !enrolKey.MatchString(*a.Key) {
-			return nil, &dapi.ArgumentError{Function: "add_agent", Reason: "argument \"key\" is no key of an agent"}
+			return wrong("key", "key")
 		}
-		n.Key = *a.Key
+		n.Key = agent.NewSecret(*a.Key)
 	}
-	n.Force = a.Force.complete()
+	if a.Force != nil {
+		rules, ok := a.Force.complete()
+		if !ok {
+			return wrong("force", "rule for the replacement")
+		}
+		n.Force = &rules
+	}
 	return n, nil
 }
 
-// isAddress tells whether a text is "any", an address or a network.
-func isAddress(text string) bool {
-	if text == "any" {
-		return true
-	}
-	if address, err := netip.ParseAddr(text); err == nil {
-		return address.Zone() == ""
-	}
-	address, bits, ok := strings.Cut(text, "/")
-	if !ok {
-		return false
-	}
-	if _, err := netip.ParsePrefix(text); err == nil {
-		return true
-	}
-	_, maskErr := netip.ParseAddr(bits)
-	a, err := netip.ParseAddr(address)
-	return maskErr == nil && err == nil && a.Is4()
-}
-
 // complete gives what the daemon must be told once it is told anything: one hour
-// where nothing else is said.
-func (f *forceArgs) complete() *enrolForce {
-	if f == nil {
-		return nil
-	}
-	hour := json.RawMessage(`"1h"`)
-	e := &enrolForce{Enabled: true, KeyMismatch: true, Registered: hour}
-	e.Disconnected.Enabled, e.Disconnected.Value = true, hour
+// where nothing else is said. ok is false when a time is none.
+func (f *forceArgs) complete() (e enrolment.Force, ok bool) {
+	e, ok = enrolment.DefaultForce(), true
 	if f.Enabled != nil {
 		e.Enabled = *f.Enabled
 	}
 	if f.Registered != nil {
-		e.Registered = f.Registered
+		e.AfterRegistration, ok = enrolment.ParseTime(f.Registered)
 	}
 	if d := f.Disconnected; d != nil {
 		if d.Enabled != nil {
-			e.Disconnected.Enabled = *d.Enabled
+			e.DisconnectedEnabled = *d.Enabled
 		}
-		if d.Value != nil {
-			e.Disconnected.Value = d.Value
+		if d.Value != nil && ok {
+			e.Disconnected, ok = enrolment.ParseTime(d.Value)
 		}
 	}
-	return e
+	return e, ok
 }

@@ -25,9 +25,9 @@ func TestAddAgent(t *testing.T) {
 		w.expect(asked{function: add, args: args}, want)
 	}
 	diff := cmp.Diff([]string{
-		`{"function":"add","arguments":{"name":"h13","ip":"any"}}`,
-		`{"function":"add","arguments":{"name":"h13","ip":"10.9.0.0/16","force":{"enabled":false,"key_mismatch":true,"disconnected_time":{"enabled":true,"value":"1h"},"after_registration_time":"1h"}}}`,
-		`{"function":"add","arguments":{"name":"h13","ip":"fdb9::99cd","id":"013","key":"` + key + `","force":{"enabled":true,"key_mismatch":true,"disconnected_time":{"enabled":true,"value":"1d"},"after_registration_time":5}}}`,
+		`{"arguments":{"name":"h13","ip":"any"},"function":"add"}`,
+		`{"arguments":{"name":"h13","ip":"10.9.0.0/16","force":{"disconnected_time":{"enabled":true,"value":3600},"enabled":false,"key_mismatch":true,"after_registration_time":3600}},"function":"add"}`,
+		`{"arguments":{"name":"h13","ip":"fdb9::99cd","key":"` + key + `","id":"013","force":{"disconnected_time":{"enabled":true,"value":86400},"enabled":true,"key_mismatch":true,"after_registration_time":5}},"function":"add"}`,
 	}, r.requests)
 	if diff != "" {
 		t.Error(diff)
@@ -44,7 +44,7 @@ func TestAddAgent_WhatTheDaemonMustNotSee(t *testing.T) {
 		`"name": "a", "ip": "fe80::1%a b"`: "1706",
 		`"name": "a", "agent_id": "x"`:     "1000", `"name": "a", "agent_id": "000"`: "1000", `"name": "a", "agent_id": "1\n"`: "1000",
 		`"name": "a", "key": "short"`: "1709", `"name": "a", "key": "` + strings.Repeat("a b ", 16) + `"`: "1000",
-		`"name": "a", "force": 7`: "1000",
+		`"name": "a", "force": 7`: "1000", `"name": "a", "force": {"after_registration_time": "1w"}`: "1000", `"name": "a", "force": {"disconnected_time": {"value": true}}`: "1000",
 	} {
 		if got := fmt.Sprint(w.ask(asked{function: add, args: "{" + args + "}"}).Err); !strings.HasPrefix(got, "Error "+want) {
 			t.Errorf("%s: got %s, want %s", args, got, want)
@@ -90,7 +90,7 @@ func TestDeleteAgents(t *testing.T) {
 	w.expect(asked{function: deleting, args: `{"agent_list": ["001", "007", "009", "010", "099", "000", "002"], "purge": true, "filters": {"status": ["active"]}}`},
 		`"001" "002" | 1701 [099 009] | 1703 [000] | 1731 [007] | 1757 [010] `)
 	slices.Sort(r.requests)
-	if diff := cmp.Diff(`{"function":"remove","arguments":{"id":"001","purge":true}}`, r.requests[0]); diff != "" {
+	if diff := cmp.Diff(`{"arguments":{"id":"001","purge":true},"function":"remove"}`, r.requests[0]); diff != "" {
 		t.Error(diff)
 	}
 	r.requests = nil
