@@ -47,6 +47,8 @@ type root struct {
 	Files    filesCmd    `cmd:"" help:"Show what each node has of the synchronised files."`
 	Ctl      ctlCmd      `cmd:"" help:"Ask a running node about its cluster: nodes, agents, health, what is wrong."`
 	Doctor   doctorCmd   `cmd:"" help:"Examine a home and the node in it; say what to do about what is wrong."`
+	Agent    agentCmd    `cmd:"" help:"Add, remove, list, import and export the keys of agents."`
+	Enroll   enrollCmd   `cmd:"" help:"Ask a node for a key, as an agent does."`
 	Agents   agentsCmd   `cmd:"" help:"Show the agents that a node knows: their states, nodes and groups."`
 	Groups   groupsCmd   `cmd:"" help:"Show, make and remove the groups of agents."`
 	DB       dbCmd       `cmd:"" name:"db" help:"Save, put back and check a node's database of agents."`

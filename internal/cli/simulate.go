@@ -16,6 +16,7 @@ import (
 // simulateCmd makes load on a cluster.
 type simulateCmd struct {
 	Agents simulateAgentsCmd `cmd:"" help:"Write the state of agents that do not exist into the nodes' databases, and see whether the nodes agree."`
+	Enroll simulateEnrollCmd `cmd:"" help:"Have agents that do not exist ask for keys, at a rate, and see what becomes of them."`
 }
 
 // simulateAgentsCmd simulates agents.
@@ -191,6 +192,11 @@ func (s *simulationScreen) status(st simulate.Status) {
 	if st.Refused > 0 {
 		line += fmt.Sprintf("; %d REFUSED", st.Refused)
 	}
+	s.line(st.Elapsed, line)
+}
+
+// line shows how it goes, on a terminal in place of the line before.
+func (s *simulationScreen) line(elapsed time.Duration, line string) {
 	if s.out.Terminal() {
 		if cells := []rune(line); len(cells) >= s.out.Width() {
 			line = string(cells[:s.out.Width()-1])
@@ -198,8 +204,8 @@ func (s *simulationScreen) status(st simulate.Status) {
 		s.out.Live(line)
 		return
 	}
-	if st.Elapsed >= s.next {
-		s.next = st.Elapsed + tellStatus
+	if elapsed >= s.next {
+		s.next = elapsed + tellStatus
 		s.out.Linef("%s", line)
 	}
 }
