@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 	"time"
 
-	"testudo/internal/agent"
 	"testudo/internal/agentdb"
 	"testudo/internal/agentgroups"
 	"testudo/internal/agentinfo"
@@ -157,13 +156,8 @@ func (n *Node) reconciler() *reconcile.Reconciler {
 	return reconcile.New(reconcile.Config{
 		Home: n.home, Master: n.cfg.Cluster.Role != config.Worker, NodeName: n.cfg.Cluster.NodeName, Version: n.cfg.Testudo.Version,
 		Agents: r, Groups: r, Self: r, Watch: n.agents.hints.Watch,
-		Removed: func(ctx context.Context, id agent.ID) error {
-			if r := n.agents.inventory.Remove(ctx, []agent.ID{id})[id]; r == inventory.CannotClose {
-				return fmt.Errorf("remove the database of agent %v: %s", id, r)
-			}
-			return nil // most have none
-		},
-		Log: n.log, Metrics: n.metrics, Health: n.board,
+		Removed: n.removeInventory,
+		Log:     n.log, Metrics: n.metrics, Health: n.board,
 	})
 }
 

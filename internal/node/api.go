@@ -31,6 +31,7 @@ type api struct {
 	commands localsock.Commands
 	listener *unixsock.Listener // nil before addAPI
 	requests requests           // nil before its end is made
+	daemons  *sendsync.Worker   // of a worker: asks daemons of the master
 }
 
 // requests is this node's end of the distributed API.
@@ -63,8 +64,9 @@ func (n *Node) masterOfAPI(files *integrity.Master, members func() []cluster.Mem
 			return slices.ContainsFunc(members(), func(m cluster.Member) bool { return m.Name == node })
 		},
 	}
+	embedded, features := n.enrol.embedded()
 	daemons := sendsync.NewMaster(sendsync.MasterConfig{
-		Home: cfg.Home, Parallel: set.SendSync.Parallel, Waiting: set.SendSync.Waiting, AnswerTime: set.SendSync.AnswerTime,
+		Embedded: embedded, Features: features, Home: cfg.Home, Parallel: set.SendSync.Parallel, Waiting: set.SendSync.Waiting, AnswerTime: set.SendSync.AnswerTime,
 		MessageBytes: int(set.Local.MessageBytes), Log: n.log,
 	})
 	return []cluster.Exchange{info, requests, daemons}, nil
@@ -80,7 +82,7 @@ func (n *Node) workerOfAPI(connected func() bool) ([]cluster.Exchange, error) {
 	}
 	requests := dapi.NewWorker(n.requestsConfig(), registry)
 	daemons := sendsync.NewWorker(sendsync.WorkerConfig{Patience: set.SendSync.AnswerTime + patience, Log: n.log})
-	n.api.requests = requests
+	n.api.requests, n.api.daemons = requests, daemons
 	n.api.commands = localsock.Commands{
 		Nodes: info.GetNodes, Health: info.GetHealth, Hash: info.GetHash,
 		DAPI: requests.AskTo, Sync: daemons.Ask, Relayed: true,

@@ -11,10 +11,14 @@ import (
 
 // embedded are the daemons of an installation whose work this process does.
 func (n *Node) embedded() []string {
+	daemons := []string{home.Daemon}
 	if n.agents.store != nil {
-		return []string{home.Daemon, "wazuh-db"}
+		daemons = append(daemons, "wazuh-db")
 	}
-	return []string{home.Daemon}
+	if n.cfg.EnrolmentEmbedded() {
+		daemons = append(daemons, "wazuh-authd")
+	}
+	return daemons
 }
 
 // managerFunctions makes the functions about this node.

@@ -54,6 +54,7 @@ type Node struct {
 	states  *filestate.Store
 	spool   *bundle.Spool // of a master
 	agents  agents
+	enrol   enroller
 	api     api
 	group   *lifecycle.Group
 	ready   func() bool
@@ -103,13 +104,16 @@ func New(ctx context.Context, o Options) (n *Node, err error) {
 	}
 	if cfg.Cluster.Role == config.Worker {
 		err = n.addWorker(key, db)
-	} else {
+	} else if err = n.addKeys(o); err == nil {
 		err = n.addMaster(ctx, key, db)
 	}
 	if err != nil {
 		return n, err
 	}
 	if err = n.addAPI(o); err != nil {
+		return n, err
+	}
+	if err = n.addEnrolment(ctx, o); err != nil {
 		return n, err
 	}
 	n.addOps(ctx)
@@ -130,6 +134,9 @@ func (n *Node) Run(ctx context.Context) error {
 func (n *Node) Close() {
 	if err := n.api.close(); err != nil {
 		n.log.Error("The local socket is not closed properly", "error", err)
+	}
+	if err := n.enrol.close(); err != nil {
+		n.log.Error("Enrolment is not closed properly", "error", err)
 	}
 	if err := n.agents.close(); err != nil {
 		n.log.Error("The agent database is not closed properly", "error", err)
@@ -209,6 +216,7 @@ func (n *Node) addWorker(key *wire.Key, db database) error {
 	n.status = func() any { return statusOfWorker(n, worker, files) }
 	n.group.Add("integrity", files.Run)
 	n.group.Add("cluster", worker.Run)
+	n.addForwarding()
 	return nil
 }
 

@@ -24,6 +24,7 @@ type Status struct {
 	Connected  *time.Time         `json:"connected_to_master_since,omitempty"`
 	Workers    []WorkerStatus     `json:"workers,omitempty"`
 	Requests   *dapi.Status       `json:"requests,omitempty"` // docs/dapi.md §8
+	Enrolment  *EnrolmentStatus   `json:"enrolment,omitempty"`
 	Conditions []health.Condition `json:"conditions"`
 }
 
@@ -98,6 +99,7 @@ func set(t time.Time) *time.Time {
 func (n *Node) commonStatus() Status {
 	c := n.cfg.Cluster
 	s := Status{Node: c.NodeName, Role: string(c.Role), Version: n.cfg.Testudo.Version, Ready: n.ready(), Conditions: n.board.All()}
+	s.Enrolment = n.enrol.status()
 	if n.api.requests != nil {
 		requests := n.api.requests.Status()
 		s.Requests = &requests
