@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"log/slog"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -22,7 +23,7 @@ const (
 	learnedTime = 30 * time.Second // as long a key is put back
 	learnedTurn = time.Second      // between two looks at the file
 	maxBack     = 3                // times that a key is put back
-	maxLearned  = 10_000           // keys that are remembered
+	maxLearned  = 10_000           // keys that are remembered; more are not put back
 	localTail   = 64 << 10         // bytes at the end of the file where a key is looked for
 )
 
@@ -36,8 +37,8 @@ type Local struct {
 	failing logging.Recurring
 
 	mu      sync.Mutex
-	learned []learned   // the oldest first
-	seen    fs.FileInfo // the file that has them all
+	learned map[string]*learned // by id
+	seen    fs.FileInfo         // the file that has them all, as we left it
 }
 
 // learned is a key that the master's file may not have yet.
@@ -48,7 +49,7 @@ type learned struct {
 }
 
 // OpenLocal makes a Local of the home at root, which stays open.
-func OpenLocal(root *os.Root) *Local { return &Local{root: root} }
+func OpenLocal(root *os.Root) *Local { return &Local{root: root, learned: map[string]*learned{}} }
 
 // Learn adds an entry to the file at once. For a while it is put back when a file
 // comes that does not have it; where there is no file yet, it is added to the
@@ -60,17 +61,16 @@ func (l *Local) Learn(e Entry) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.lookLocked()
-	info, err := l.appendLocked([]Entry{e})
+	before, after, err := l.appendLocked([]Entry{e})
 	if err != nil {
 		return err
 	}
-	if len(l.learned) == 0 {
-		l.seen = info // else the next look finds out whether it is another one
+	if len(l.learned) == 0 || unchanged(l.seen, before) {
+		l.seen = after // else the next look finds what another one does not have
 	}
-	if len(l.learned) >= maxLearned {
-		l.learned = slices.Delete(l.learned, 0, 1)
+	if len(l.learned) < maxLearned {
+		l.learned[e.ID] = &learned{entry: e, until: time.Now().Add(learnedTime)}
 	}
-	l.learned = append(l.learned, learned{entry: e, until: time.Now().Add(learnedTime)})
 	return nil
 }
 
@@ -78,7 +78,7 @@ func (l *Local) Learn(e Entry) error {
 func (l *Local) Forget(id string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.learned = slices.DeleteFunc(l.learned, func(k learned) bool { return k.entry.ID == id })
+	delete(l.learned, id)
 }
 
 // Run puts back what a new file does not have yet. changed tells that a new file
@@ -97,20 +97,23 @@ func (l *Local) Run(ctx context.Context, changed <-chan struct{}) error {
 		case <-ticker.C:
 		}
 		l.mu.Lock()
+		l.expireLocked(time.Now())
 		l.lookLocked()
 		l.mu.Unlock()
 	}
 }
 
-// lookLocked puts back what a file in the place of the one seen does not have.
+func (l *Local) expireLocked(now time.Time) {
+	maps.DeleteFunc(l.learned, func(_ string, k *learned) bool { return now.After(k.until) || k.back >= maxBack })
+}
+
+// lookLocked puts back what the file does not have, if it is not as it was left.
 func (l *Local) lookLocked() {
-	now := time.Now()
-	l.learned = slices.DeleteFunc(l.learned, func(k learned) bool { return now.After(k.until) || k.back >= maxBack })
 	if len(l.learned) == 0 {
 		return
 	}
 	info, err := l.root.Stat(keysPath)
-	if errors.Is(err, fs.ErrNotExist) || err == nil && l.seen != nil && os.SameFile(info, l.seen) {
+	if errors.Is(err, fs.ErrNotExist) || err == nil && unchanged(l.seen, info) {
 		return
 	}
 	if err == nil {
@@ -127,64 +130,74 @@ func (l *Local) putBackLocked() error {
 	if err != nil {
 		return fmt.Errorf("read %s: %w", keysPath, err)
 	}
-	there := map[string]bool{}
-	for i := range l.learned {
-		there[l.learned[i].entry.ID] = false
-	}
 	for line := range strings.Lines(text) {
 		id, _, _ := strings.Cut(line, " ")
-		if _, ours := there[id]; ours {
-			there[id] = true
-		}
+		delete(l.learned, id) // it has arrived
 	}
-	l.learned = slices.DeleteFunc(l.learned, func(k learned) bool { return there[k.entry.ID] })
 	missing := make([]Entry, 0, len(l.learned))
-	for i := range l.learned {
-		l.learned[i].back++
-		missing = append(missing, l.learned[i].entry)
+	for _, id := range slices.Sorted(maps.Keys(l.learned)) {
+		l.learned[id].back++
+		missing = append(missing, l.learned[id].entry)
 	}
-	info, err := l.appendLocked(missing)
-	if err == nil {
-		l.seen = info
+	before, after, err := l.appendLocked(missing)
+	if err == nil && unchanged(file.seen, before) {
+		l.seen = after
 	}
 	return err
 }
 
 // appendLocked adds entries to the file, again if another one takes its place
-// meanwhile. It returns the file that has them, nil when there is none.
-func (l *Local) appendLocked(entries []Entry) (fs.FileInfo, error) {
+// meanwhile. It returns the file before and after that; nil when there is none.
+func (l *Local) appendLocked(entries []Entry) (before, after fs.FileInfo, err error) {
 	for range maxTries {
-		info, err := l.appendOnce(entries)
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil, nil //nolint:nilnil // there is no file
-		}
-		if err != nil {
-			return nil, fmt.Errorf("write %s: %w", keysPath, err)
-		}
-		if now, err := l.root.Stat(keysPath); err == nil && os.SameFile(now, info) {
-			return info, nil
+		before, after, err = l.appendOnce(entries)
+		if !errors.Is(err, errMoved) {
+			break
 		}
 	}
-	return nil, fmt.Errorf("write %s: %w", keysPath, errMoved)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil, nil
+	}
+	if err != nil {
+		return nil, nil, fmt.Errorf("write %s: %w", keysPath, err)
+	}
+	return before, after, nil
 }
 
 // appendOnce adds those entries to the file that its end does not have.
-func (l *Local) appendOnce(entries []Entry) (fs.FileInfo, error) {
+func (l *Local) appendOnce(entries []Entry) (before, after fs.FileInfo, err error) {
 	f, err := l.root.OpenFile(keysPath, os.O_RDWR|os.O_APPEND|syscall.O_NONBLOCK, 0)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	defer f.Close()
-	info, err := f.Stat()
-	if err == nil && !info.Mode().IsRegular() {
+	before, err = f.Stat()
+	if err == nil && !before.Mode().IsRegular() {
 		err = errors.New("is no file")
 	}
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	tail := make([]byte, 1+min(info.Size(), localTail))
+	data, err := lacking(f, before.Size(), entries)
+	if err != nil {
+		return nil, nil, err
+	}
+	if n, err := f.Write(data); err != nil {
+		return nil, nil, errors.Join(err, cutFile(l.root, keysPath, before.Size(), before.Size()+int64(n)))
+	}
+	after, err = l.root.Stat(keysPath)
+	if errors.Is(err, fs.ErrNotExist) || err == nil && !os.SameFile(before, after) {
+		err = errMoved
+	}
+	return before, after, err
+}
+
+// lacking gives what to add to a file for it to have the entries, of which its end
+// may have some.
+func lacking(f *os.File, size int64, entries []Entry) ([]byte, error) {
+	tail := make([]byte, 1+min(size, localTail))
 	tail[0] = '\n'
-	if _, err := f.ReadAt(tail[1:], info.Size()-int64(len(tail)-1)); err != nil && !errors.Is(err, io.EOF) {
+	if _, err := f.ReadAt(tail[1:], size-int64(len(tail)-1)); err != nil && !errors.Is(err, io.EOF) {
 		return nil, err
 	}
 	var data []byte
@@ -197,11 +210,5 @@ func (l *Local) appendOnce(entries []Entry) (fs.FileInfo, error) {
 			data = append(append(data, text...), '\n')
 		}
 	}
-	if len(data) <= 1 {
-		return info, nil
-	}
-	if n, err := f.Write(data); err != nil {
-		return nil, errors.Join(err, cutFile(l.root, keysPath, info.Size(), info.Size()+int64(n)))
-	}
-	return info, nil
+	return data, nil
 }

@@ -1,0 +1,133 @@
+package keystore
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+)
+
+// arrives puts a file of the master in place, as integrity does.
+func arrives(t *testing.T, dir, content string) {
+	t.Helper()
+	write(t, dir, "etc/from-master", content)
+	if err := os.Rename(filepath.Join(dir, "etc/from-master"), filepath.Join(dir, keysPath)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func learn(t *testing.T, l *Local, id, name string) Entry {
+	t.Helper()
+	e := newcomer(name, "any").Entry
+	e.ID = id
+	if err := l.Learn(e); err != nil {
+		t.Fatal(err)
+	}
+	return e
+}
+
+// runLocal runs a Local; looked sends it a hint and returns when it has looked.
+func runLocal(t *testing.T, l *Local) (looked func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	changed, ended := make(chan struct{}), make(chan error, 1)
+	go func() { ended <- l.Run(ctx, changed) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+	return func() {
+		changed <- struct{}{}
+		changed <- struct{}{} // taken after the first look
+	}
+}
+
+func TestLocal_LearnsAndPutsBack(t *testing.T) {
+	root, dir := home(t)
+	const old = "001 a any aa\n"
+	write(t, dir, keysPath, old)
+	l := OpenLocal(root)
+	looked := runLocal(t, l)
+	two := learn(t, l, "002", "b")
+	three := learn(t, l, "003", "c")
+	holds(t, dir, keysPath, old+text(two)+text(three))
+	learn(t, l, "003", "c")
+	holds(t, dir, keysPath, old+text(two)+text(three)) // not twice
+
+	// The master's file of before comes, then one with half of them.
+	arrives(t, dir, old)
+	looked()
+	holds(t, dir, keysPath, old+text(two)+text(three))
+	arrives(t, dir, old+text(two))
+	looked()
+	holds(t, dir, keysPath, old+text(two)+text(three))
+
+	// What has arrived once may go again: the agent is removed.
+	arrives(t, dir, old)
+	looked()
+	holds(t, dir, keysPath, old+text(three))
+	// Often enough put back.
+	for range maxBack {
+		arrives(t, dir, old)
+		looked()
+	}
+	holds(t, dir, keysPath, old)
+}
+
+func TestLocal_Forget(t *testing.T) {
+	root, dir := home(t)
+	write(t, dir, keysPath, "")
+	l := OpenLocal(root)
+	looked := runLocal(t, l)
+	two := learn(t, l, "002", "b")
+	learn(t, l, "003", "c")
+	l.Forget("003")
+	arrives(t, dir, "001 a any aa\n")
+	looked()
+	holds(t, dir, keysPath, "001 a any aa\n"+text(two))
+}
+
+// A worker that has never had the file keeps the key until it comes.
+func TestLocal_NoFileYet(t *testing.T) {
+	root, dir := home(t)
+	l := OpenLocal(root)
+	looked := runLocal(t, l)
+	two := learn(t, l, "002", "b")
+	arrives(t, dir, "001 a any aa")
+	looked()
+	holds(t, dir, keysPath, "001 a any aa\n"+text(two))
+}
+
+// However files come and keys are learned at once, in the end the file has them
+// all.
+func TestLocal_ManyAtOnce(t *testing.T) {
+	root, dir := home(t)
+	write(t, dir, keysPath, "001 a any aa\n")
+	l := OpenLocal(root)
+	looked := runLocal(t, l)
+	var wg sync.WaitGroup
+	for n := range 8 {
+		wg.Go(func() { learn(t, l, fmt.Sprintf("%03d", n+2), fmt.Sprint("agent-", n)) })
+	}
+	arrives(t, dir, "001 a any aa\n")
+	wg.Wait()
+	looked()
+	if got := liveLines(t, dir); len(got) != 9 {
+		t.Errorf("%q", got)
+	}
+}
+
+func TestLocal_Bound(t *testing.T) {
+	root, _ := home(t) // without a file: nothing is written
+	l := OpenLocal(root)
+	for n := range maxLearned + 10 {
+		learn(t, l, fmt.Sprint(n+1), "name")
+	}
+	if len(l.learned) != maxLearned {
+		t.Error(len(l.learned))
+	}
+}
