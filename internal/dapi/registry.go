@@ -33,6 +33,10 @@ type Function struct {
 	Params       []Param
 	Needs        []Permission
 	Run          func(ctx context.Context, c *Call, args json.RawMessage) (result.Result, error)
+
+	// run is Run for arguments that were split already; nil where Typed has not
+	// made it.
+	run func(ctx context.Context, c *Call, args result.Object) (result.Result, error)
 }
 
 // Param is an argument of a function.
@@ -69,12 +73,19 @@ func Typed[A any](f Function, run func(ctx context.Context, c *Call, args A) (re
 		f.Params[i] = p.Param
 	}
 	key := f.Key()
-	f.Run = func(ctx context.Context, c *Call, args json.RawMessage) (result.Result, error) {
+	f.run = func(ctx context.Context, c *Call, args result.Object) (result.Result, error) {
 		var into A
 		if err := readParams(reflect.ValueOf(&into).Elem(), params, args); err != nil {
 			return nil, &ArgumentError{key, err.Error()}
 		}
 		return run(ctx, c, into)
+	}
+	f.Run = func(ctx context.Context, c *Call, args json.RawMessage) (result.Result, error) {
+		object, err := result.ReadObject(args, result.Limits{Bytes: len(args), Depth: maxDepth})
+		if err != nil {
+			return nil, &ArgumentError{key, err.Error()}
+		}
+		return f.run(ctx, c, object)
 	}
 	return f
 }
@@ -101,31 +112,43 @@ func paramsOf(t reflect.Type) (list []param) {
 
 // readParams reads arguments into a struct. Names are told apart to the
 // letter, as the original does. The errors hold names, never values.
-func readParams(into reflect.Value, params []param, args json.RawMessage) error {
-	object, err := result.ReadObject(args, result.Limits{Bytes: len(args), Depth: maxDepth})
-	if err != nil {
-		return err
-	}
-	given := make(map[string]bool, len(object))
-	for _, m := range object {
+func readParams(into reflect.Value, params []param, args result.Object) error {
+	for _, m := range args {
 		i := slices.IndexFunc(params, func(p param) bool { return p.Name == m.Name })
 		if i < 0 {
 			return fmt.Errorf("no argument %.64q", m.Name)
 		}
-		given[m.Name] = true
 		if string(m.Value) == "null" {
 			continue
 		}
-		if err := json.Unmarshal(m.Value, into.FieldByIndex(params[i].index).Addr().Interface()); err != nil {
+		if err := readArgument(m.Value, into.FieldByIndex(params[i].index).Addr().Interface()); err != nil {
 			return fmt.Errorf("argument %.64q is of another type", m.Name)
 		}
 	}
 	for _, p := range params {
-		if p.Required && !given[p.Name] {
+		if p.Required && !args.Has(p.Name) {
 			return fmt.Errorf("argument %q is missing", p.Name)
 		}
 	}
 	return nil
+}
+
+// readArgument reads a value that is known to be JSON. The usual types need no
+// look at the whole of it.
+func readArgument(value json.RawMessage, into any) error {
+	switch into := into.(type) {
+	case *json.RawMessage:
+		*into = value
+		return nil
+	case *bool:
+		return readBool(value, into)
+	case *string:
+		if plain, rest, ok := plainText(value); ok && len(rest) == 0 {
+			*into = plain
+			return nil
+		}
+	}
+	return json.Unmarshal(value, into)
 }
 
 // Registry is the functions that this node can run.

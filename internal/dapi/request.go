@@ -45,7 +45,7 @@ type Request struct {
 }
 
 var fields = map[string]func(r *Request, value json.RawMessage) error{
-	"f":                 func(r *Request, v json.RawMessage) error { return r.Function.UnmarshalJSON(v) },
+	"f":                 func(r *Request, v json.RawMessage) error { return readCallable(v, &r.Function) },
 	"f_kwargs":          readArgs,
 	"request_type":      func(r *Request, v json.RawMessage) error { return readText(v, (*string)(&r.Type)) },
 	"wait_for_complete": func(r *Request, v json.RawMessage) error { return readBool(v, &r.Wait) },
@@ -106,11 +106,21 @@ func undecodable(err error) *fault.Error {
 }
 
 func readArgs(r *Request, v json.RawMessage) (err error) {
-	r.Args, err = result.ReadObject(v, result.Limits{Bytes: len(v), Depth: maxDepth})
+	r.Args, err = result.SplitObject(v)
 	if err == nil && len(r.Args) > maxNames {
 		err = fmt.Errorf("%d arguments, at most %d", len(r.Args), maxNames)
 	}
 	return err
+}
+
+// maxCallable bounds the JSON of the name of a function.
+const maxCallable = 64 << 10
+
+func readCallable(v json.RawMessage, to *result.Callable) error {
+	if len(v) > maxCallable {
+		return fmt.Errorf("%d bytes, at most %d", len(v), maxCallable)
+	}
+	return to.Split(v)
 }
 
 func readPermissions(r *Request, v json.RawMessage) (err error) {

@@ -101,11 +101,7 @@ func (e *engine) call(ctx context.Context, j *job, f *Function) (o result.Outcom
 		Node: e.cfg.Node, Master: e.master, Permissions: j.Permissions, User: j.User,
 		Nodes: j.Nodes, Broadcasting: j.Broadcasting, FromCluster: j.FromCluster,
 	}
-	args, err := j.Args.MarshalJSON()
-	if err != nil {
-		return e.failed(j.Request, err)
-	}
-	r, err := f.Run(ctx, c, args)
+	r, err := f.call(ctx, c, j.Args)
 	if err != nil {
 		return e.failed(j.Request, causeOf(ctx, err))
 	}
@@ -113,6 +109,14 @@ func (e *engine) call(ctx context.Context, j *job, f *Function) (o result.Outcom
 		return e.failed(j.Request, fault.New(fault.Unspecified, "the function gives no result"))
 	}
 	return result.Outcome{Result: r}
+}
+
+// call runs the function with arguments that were read before.
+func (f *Function) call(ctx context.Context, c *Call, args result.Object) (result.Result, error) {
+	if f.run != nil {
+		return f.run(ctx, c, args)
+	}
+	return f.Run(ctx, c, args.JSON())
 }
 
 // causeOf is why a context ended when that is what the error says.

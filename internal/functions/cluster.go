@@ -21,11 +21,12 @@ const (
 	// local socket.
 	localClient = "lc"
 
-	nodeID = "node:id"
+	nodeID       = "node:id"
+	readsCluster = "cluster:read"
 )
 
 func readsNodes() []dapi.Permission {
-	return []dapi.Permission{{Action: "cluster:read", Resource: nodeID}}
+	return []dapi.Permission{{Action: readsCluster, Resource: nodeID}}
 }
 
 // clusterFunctions are the functions about nodes.
@@ -61,7 +62,7 @@ type none struct{}
 // ownInfo is the answer of the functions that tell one thing of this node. A
 // user who may not read it gets an error, or nothing where all nodes are asked.
 func (f *clusterFunctions) ownInfo(c *dapi.Call, r *result.Affected, item func() (any, error)) (result.Result, error) {
-	if !c.Permissions.Allows("cluster:read", nodeID+":"+c.Node) {
+	if !c.Permissions.Allows(readsCluster, nodeID+":"+c.Node) {
 		if c.Broadcasting {
 			return r, nil
 		}
@@ -147,34 +148,13 @@ func (f *clusterFunctions) synced(ctx context.Context, c *dapi.Call, a syncedArg
 // may read none of those he named.
 func (f *clusterFunctions) readable(ctx context.Context, c *dapi.Call, named []string) (rbac.Verdict, error) {
 	verdict, err := c.Permissions.Filter(rbac.Ask{
-		Action: "cluster:read", Type: nodeID, Named: named,
-		All: func() ([]string, error) { return f.connected(ctx) },
+		Action: readsCluster, Type: nodeID, Named: named,
+		All: func() ([]string, error) { return f.d.Nodes.Names(ctx) },
 	})
 	if err == nil && verdict.Refused() {
 		err = rbac.Denied(nodeID, verdict.Denied...)
 	}
 	return verdict, err
-}
-
-// connected lists the names of all nodes, the master's first.
-func (f *clusterFunctions) connected(ctx context.Context) ([]string, error) {
-	answer, err := f.d.Nodes.GetNodes(ctx, []byte(`{"select": ["name"], "limit": null}`))
-	if err != nil {
-		return nil, err
-	}
-	var nodes struct {
-		Items []struct {
-			Name string `json:"name"`
-		} `json:"items"`
-	}
-	if err := json.Unmarshal(answer, &nodes); err != nil {
-		return nil, fault.Wrap(fault.NotJSON, nil, err)
-	}
-	names := make([]string, len(nodes.Items))
-	for i, n := range nodes.Items {
-		names[i] = n.Name
-	}
-	return names, nil
 }
 
 type healthArgs struct {

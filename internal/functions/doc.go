@@ -5,14 +5,17 @@ package functions
 
 import (
 	"context"
+	"encoding/json"
 
 	"testudo/internal/dapi"
+	"testudo/internal/nodeinfo"
 )
 
-// Nodes is nodeinfo.Master or nodeinfo.Worker: answers and filters are JSON
-// (docs/nodeinfo.md), errors are *fault.Error.
+// Nodes is nodeinfo.Master or nodeinfo.Worker. What is shown of nodes is JSON, as
+// is the filter of GetHealth (docs/nodeinfo.md); errors are *fault.Error.
 type Nodes interface {
-	GetNodes(ctx context.Context, filter []byte) ([]byte, error)
+	Names(ctx context.Context) ([]string, error)
+	List(ctx context.Context, filter nodeinfo.NodeFilter) (items []json.RawMessage, total int, err error)
 	GetHealth(ctx context.Context, filter []byte) ([]byte, error)
 	GetHash(ctx context.Context) ([]byte, error)
 }

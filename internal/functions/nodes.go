@@ -7,6 +7,7 @@ import (
 
 	"testudo/internal/dapi"
 	"testudo/internal/fault"
+	"testudo/internal/nodeinfo"
 	"testudo/internal/query"
 	"testudo/internal/result"
 )
@@ -27,21 +28,24 @@ type nodesArgs struct {
 }
 
 func (f *clusterFunctions) nodes(ctx context.Context, c *dapi.Call, a nodesArgs) (result.Result, error) {
-	verdict, err := f.readable(ctx, c, a.Nodes)
-	if err != nil {
-		return nil, err
-	}
 	r := &result.Affected{
 		AllMsg:  "All selected nodes information was returned",
 		SomeMsg: "Some nodes information was not returned",
 		NoneMsg: "No information was returned",
 	}
+	if a.Nodes == nil && c.Permissions.AllowsAll(readsCluster, nodeID) {
+		return r, f.list(ctx, r, nil, a)
+	}
+	verdict, err := f.readable(ctx, c, a.Nodes)
+	if err != nil {
+		return nil, err
+	}
 	refuse(r, verdict)
-	names := verdict.Allowed
+	names := append([]string{}, verdict.Allowed...)
 	if a.Nodes != nil {
 		known := c.Nodes
 		if len(known) == 0 {
-			if known, err = f.connected(ctx); err != nil {
+			if known, err = f.d.Nodes.Names(ctx); err != nil {
 				return nil, err
 			}
 		}
@@ -51,12 +55,13 @@ func (f *clusterFunctions) nodes(ctx context.Context, c *dapi.Call, a nodesArgs)
 				r.Fail(fault.New(fault.NodeAbsent, nil), fault.TextID(name))
 			}
 		}
-		names = slices.DeleteFunc(slices.Clone(names), absent)
+		names = slices.DeleteFunc(names, absent)
 	}
 	return r, f.list(ctx, r, names, a)
 }
 
-// list adds the nodes of the names that the other arguments want. With a query
+// list adds the nodes of the names, of all for nil, that the other arguments want.
+// With a query
 // the first clusterLimit nodes are looked at.
 func (f *clusterFunctions) list(ctx context.Context, r *result.Affected, names []string, a nodesArgs) error {
 	var wanted query.Request
@@ -83,42 +88,33 @@ func (f *clusterFunctions) list(ctx context.Context, r *result.Affected, names [
 	if err != nil {
 		return err
 	}
-	answer, err := f.d.Nodes.GetNodes(ctx, filter)
-	if err != nil {
-		return err
-	}
-	var nodes struct {
-		Items []json.RawMessage `json:"items"`
-		Total int               `json:"totalItems"`
-	}
-	if err := json.Unmarshal(answer, &nodes); err != nil {
-		return fault.Wrap(fault.NotJSON, nil, err)
-	}
-	if r.Items, r.Total = nodes.Items, nodes.Total; a.Q != "" {
-		r.Items, r.Total, err = query.Items(&wanted, nodes.Items, query.Rules{})
+	if r.Items, r.Total, err = f.d.Nodes.List(ctx, filter); err == nil && a.Q != "" {
+		r.Items, r.Total, err = query.Items(&wanted, r.Items, query.Rules{})
 	}
 	return err
 }
 
 // filter is the argument of get_nodes.
-func (a *nodesArgs) filter(names []string) ([]byte, error) {
-	var filter result.Object
-	if err := filter.Set("filter_node", append([]string{}, names...)); err != nil {
-		return nil, err
-	}
+func (a *nodesArgs) filter(names []string) (nodeinfo.NodeFilter, error) {
+	var given result.Object
 	for _, m := range []result.Member{
 		{Name: "offset", Value: a.Offset}, {Name: "limit", Value: a.Limit}, {Name: "sort", Value: a.Sort},
 		{Name: "search", Value: a.Search}, {Name: "select", Value: a.Select},
 	} {
 		if m.Value != nil {
-			filter = append(filter, m)
+			given = append(given, m)
 		}
 	}
 	if a.Type != nil {
-		filter = append(filter, result.Member{Name: "filter_type", Value: text(*a.Type)})
+		given = append(given, result.Member{Name: "filter_type", Value: text(*a.Type)})
 	}
-	if err := filter.Set("distinct", a.Distinct); err != nil {
-		return nil, err
+	filter := nodeinfo.NodeFilter{Limit: clusterLimit}
+	if len(given) > 0 {
+		var err error
+		if filter, err = nodeinfo.ParseNodeFilter(given.JSON()); err != nil {
+			return filter, err
+		}
 	}
-	return filter.JSON(), nil
+	filter.Names, filter.Distinct = names, a.Distinct
+	return filter, nil
 }

@@ -131,6 +131,20 @@ func TestWorker_AsksItsMaster(t *testing.T) {
 		if diff := cmp.Diff(want, nodes); diff != "" || total != 2 || err != nil {
 			t.Errorf("%d, %v (-want +got):\n%s", total, err, diff)
 		}
+		for _, f := range []NodeFilter{{}, {Names: []string{"w1"}, Select: []string{"ip", "name"}}, {Type: typeWorker, Limit: 1}, {Names: []string{}}} {
+			want, of, err := m.List(t.Context(), f)
+			if err != nil {
+				t.Error(err)
+			}
+			got, total, err := w.List(t.Context(), f)
+			if diff := cmp.Diff(want, got); diff != "" || total != of || err != nil {
+				t.Errorf("%+v: %d of %d, %v (-want +got):\n%s", f, total, of, err, diff)
+			}
+		}
+		names, err := w.Names(t.Context())
+		if diff := cmp.Diff([]string{"master", "w1", "W2"}, names); diff != "" || err != nil {
+			t.Errorf("%v (-want +got):\n%s", err, diff)
+		}
 		health, err := w.HealthOf(t.Context(), []string{"w1"})
 		if diff := cmp.Diff(m.HealthOf([]string{"w1"}), health); diff != "" || err != nil {
 			t.Errorf("%v (-want +got):\n%s", err, diff)
@@ -155,6 +169,10 @@ func TestWorker_WithoutMaster(t *testing.T) {
 	_, err = w.HealthOf(t.Context(), nil)
 	wantFault(t, err, fault.NotConnected)
 	_, _, err = w.Nodes(t.Context(), NodeFilter{})
+	wantFault(t, err, fault.NotConnected)
+	_, _, err = w.List(t.Context(), NodeFilter{})
+	wantFault(t, err, fault.NotConnected)
+	_, err = w.Names(t.Context())
 	wantFault(t, err, fault.NotConnected)
 }
 

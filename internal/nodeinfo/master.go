@@ -2,6 +2,7 @@ package nodeinfo
 
 import (
 	"context"
+	"encoding/json"
 
 	"testudo/internal/cluster"
 	"testudo/internal/session"
@@ -62,7 +63,26 @@ func (m *Master) GetNodes(_ context.Context, filter []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return f.appendNodes(make([]byte, 0, 48+96*len(nodes)), nodes, total), nil
+	return f.appendNodes(make([]byte, 0, 48+nodeBytes*len(nodes)), nodes, total), nil
+}
+
+// List is Nodes with what is shown of each, in JSON.
+func (m *Master) List(_ context.Context, f NodeFilter) (items []json.RawMessage, total int, err error) {
+	nodes, total, err := m.Nodes(f)
+	if err != nil {
+		return nil, 0, err
+	}
+	return f.items(nodes), total, nil
+}
+
+// Names are those of all nodes, the master's first.
+func (m *Master) Names(context.Context) ([]string, error) {
+	members := m.cfg.Members()
+	names := append(make([]string, 0, len(members)+1), m.cfg.Name)
+	for i := range members {
+		names = append(names, members[i].Name)
+	}
+	return names, nil
 }
 
 func (m *Master) nodeFilter(argument []byte) (NodeFilter, error) {

@@ -2,6 +2,7 @@ package nodeinfo
 
 import (
 	"cmp"
+	"encoding/json"
 	"slices"
 	"strings"
 
@@ -130,29 +131,54 @@ func (f *NodeFilter) sort(nodes []Node) {
 	})
 }
 
+// shown are the columns of an answer, in its order.
+func (f *NodeFilter) shown() []string {
+	if len(f.Select) == 0 {
+		return columns
+	}
+	seen := map[string]bool{}
+	return slices.DeleteFunc(slices.Clone(f.Select), func(c string) bool { twice := seen[c]; seen[c] = true; return twice })
+}
+
 // appendNodes writes the answer of get_nodes.
 func (f *NodeFilter) appendNodes(dst []byte, nodes []Node, total int) []byte {
-	show := columns
-	if len(f.Select) > 0 {
-		show = slices.Clone(f.Select)
-		seen := map[string]bool{}
-		show = slices.DeleteFunc(show, func(c string) bool { twice := seen[c]; seen[c] = true; return twice })
-	}
+	show := f.shown()
 	dst = append(dst, `{"items": [`...)
 	for i := range nodes {
 		if i > 0 {
 			dst = append(dst, ", "...)
 		}
-		dst = append(dst, '{')
-		for k, column := range show {
-			if k > 0 {
-				dst = append(dst, ", "...)
-			}
-			dst = append(append(append(dst, '"'), column...), `": `...)
-			dst = appendText(dst, *nodes[i].value(column))
-		}
-		dst = append(dst, '}')
+		dst = nodes[i].append(dst, show)
 	}
 	dst = append(dst, `], "totalItems": `...)
 	return append(appendInt(dst, total), '}')
+}
+
+// items are the nodes as they stand in the answer.
+func (f *NodeFilter) items(nodes []Node) []json.RawMessage {
+	show := f.shown()
+	list := make([]json.RawMessage, len(nodes))
+	text := make([]byte, 0, nodeBytes*len(nodes))
+	for i := range nodes {
+		start := len(text)
+		text = nodes[i].append(text, show)
+		list[i] = text[start:len(text):len(text)]
+	}
+	return list
+}
+
+// nodeBytes is how long most nodes are in an answer, at most.
+const nodeBytes = 96
+
+// append writes columns of a node.
+func (n *Node) append(dst []byte, show []string) []byte {
+	dst = append(dst, '{')
+	for k, column := range show {
+		if k > 0 {
+			dst = append(dst, ", "...)
+		}
+		dst = append(append(append(dst, '"'), column...), `": `...)
+		dst = appendText(dst, *n.value(column))
+	}
+	return append(dst, '}')
 }

@@ -59,6 +59,18 @@ func TestGetNodes(t *testing.T) {
 		if diff := cmp.Diff(want, string(got)); diff != "" || err != nil {
 			t.Errorf("%s: %v (-want +got):\n%s", c.argument, err, diff)
 		}
+		f, err := ParseNodeFilter([]byte(c.argument))
+		if err != nil {
+			t.Fatal(err)
+		}
+		items, total, err := m.List(t.Context(), f)
+		var texts []string
+		for _, item := range items {
+			texts = append(texts, string(item))
+		}
+		if diff := cmp.Diff(c.items, texts); diff != "" || total != c.total || err != nil {
+			t.Errorf("%s: %d, %v (-want +got):\n%s", c.argument, total, err, diff)
+		}
 	}
 }
 

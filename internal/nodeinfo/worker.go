@@ -69,6 +69,36 @@ func (w *Worker) Nodes(ctx context.Context, f NodeFilter) ([]Node, int, error) {
 	return ParseNodes(answer)
 }
 
+// List is Master.List, asked of the master.
+func (w *Worker) List(ctx context.Context, f NodeFilter) (items []json.RawMessage, total int, err error) {
+	argument, err := f.JSON()
+	if err != nil {
+		return nil, 0, err
+	}
+	answer, err := w.GetNodes(ctx, argument)
+	if err != nil {
+		return nil, 0, err
+	}
+	var nodes struct {
+		Items []json.RawMessage `json:"items"`
+		Total int               `json:"totalItems"`
+	}
+	if err := json.Unmarshal(answer, &nodes); err != nil {
+		return nil, 0, fault.Wrap(fault.NotJSON, nil, err)
+	}
+	return nodes.Items, nodes.Total, nil
+}
+
+// Names is Master.Names, asked of the master.
+func (w *Worker) Names(ctx context.Context) ([]string, error) {
+	nodes, _, err := w.Nodes(ctx, NodeFilter{Select: []string{"name"}})
+	names := make([]string, len(nodes))
+	for i := range nodes {
+		names[i] = nodes[i].Name
+	}
+	return names, err
+}
+
 // HealthOf is Master.HealthOf, asked of the master.
 func (w *Worker) HealthOf(ctx context.Context, names []string) (Health, error) {
 	argument, err := json.Marshal(names)

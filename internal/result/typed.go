@@ -112,7 +112,16 @@ func (c Callable) MarshalJSON() ([]byte, error) {
 // letters, digits and the signs of names. A method's `__wazuh__` is left out:
 // which function is meant the other parts say.
 func (c *Callable) UnmarshalJSON(data []byte) error {
-	object, err := ReadObject(data, Limits{Bytes: 64 << 10, Depth: 16})
+	if err := (Limits{Bytes: 64 << 10, Depth: 16}).check(data); err != nil {
+		return err
+	}
+	return c.Split(data)
+}
+
+// Split is UnmarshalJSON for what is known to be JSON: a part of what was read
+// before.
+func (c *Callable) Split(data []byte) error {
+	object, err := members(data)
 	if err != nil {
 		return err
 	}
@@ -137,10 +146,13 @@ func (c *Callable) UnmarshalJSON(data []byte) error {
 }
 
 func isName(s string) bool {
-	const signs = "_.<>"
-	return s != "" && len(s) <= maxCallable && !strings.ContainsFunc(s, func(r rune) bool {
-		return (r < '0' || r > '9') && (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && !strings.ContainsRune(signs, r)
-	})
+	for i := range len(s) {
+		c := s[i]
+		if (c < '0' || c > '9') && (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && c != '_' && c != '.' && c != '<' && c != '>' {
+			return false
+		}
+	}
+	return s != "" && len(s) <= maxCallable
 }
 
 // Of makes an outcome of whatever a function gives: a Result, an *fault.Error,
