@@ -77,7 +77,12 @@ func (c *conn) read(in *input) {
 
 // answer sends the reply to a request; a client that does not take it is closed.
 func (c *conn) answer(f wire.Frame, r session.Reply) {
-	if err := c.reply(f, r); err != nil {
+	c.heed(c.reply(f, r))
+}
+
+// heed closes a client to which nothing can be sent.
+func (c *conn) heed(err error) {
+	if err != nil {
 		c.server.count(c, err)
 		_ = c.conn.Close() // reading ends as well
 	}
@@ -93,7 +98,8 @@ func (c *conn) result(f wire.Frame, data []byte, err error) {
 }
 
 // later replies to a request and has a task do the rest; ctx ends with the
-// connection. An empty text is no reply.
+// connection. An empty text is no reply. The reply travels with what the task says
+// when that comes at once.
 func (c *conn) later(f wire.Frame, text string, task func(ctx context.Context)) {
 	size := int64(len(f.Payload))
 	others := c.underWay.Load()
@@ -105,7 +111,7 @@ func (c *conn) later(f wire.Frame, text string, task func(ctx context.Context)) 
 		c.ctx, c.cancel = context.WithCancel(c.server.ctx)
 	}
 	if text != "" {
-		c.answer(f, session.OK(text))
+		c.heed(c.hold(wire.Frame{Counter: f.Counter, Command: nameOK, Payload: []byte(text)}))
 	}
 	c.underWay.Add(1)
 	c.held.Add(size)

@@ -14,7 +14,7 @@ type input struct {
 	dec   *wire.Decoder
 	conn  net.Conn
 	frame time.Duration // see limits
-	out   []byte        // frames are built in it, while the link's writing is held
+	out   []byte        // frames that are held, or built: while the link's writing is locked
 }
 
 // keptBytes is how much of out serves another connection.
@@ -43,7 +43,7 @@ func takeInput(conn net.Conn, l *limits) *input {
 func (in *input) give() {
 	in.conn = nil
 	in.dec.Reset(nil)
-	if cap(in.out) > keptBytes {
+	if in.out = in.out[:0]; cap(in.out) > keptBytes {
 		in.out = nil
 	}
 	inputs.Put(in)

@@ -255,6 +255,27 @@ func TestServer_ResultNotTaken(t *testing.T) {
 		{"refused", func(p *peertest.Peer, f wire.Frame) { p.Send(f.Counter, "err", "no room") }, 1},
 		{"answered nonsense", func(p *peertest.Peer, f wire.Frame) { p.Send(f.Counter, "ok", "no id") }, 1},
 		{"silent", func(*peertest.Peer, wire.Frame) { time.Sleep(21 * time.Second) }, 1},
+		{"gone with it", func(p *peertest.Peer, f wire.Frame) {
+			p.Send(f.Counter, "ok", "7")
+			p.Expect(cmdStringUpdate)
+			p.Close()
+		}, 0},
+		{"refused when it comes", func(p *peertest.Peer, f wire.Frame) {
+			p.Send(f.Counter, "ok", "7")
+			p.Send(p.Expect(cmdStringUpdate).Counter, "err", "no room")
+			p.Expect(cmdAPIResult)
+		}, 1},
+		{"stored and not found", func(p *peertest.Peer, f wire.Frame) {
+			p.Send(f.Counter, "ok", "7")
+			p.Send(p.Expect(cmdStringUpdate).Counter, "ok", "String updated")
+			p.Send(p.Expect(cmdAPIResult).Counter, "err", "no such string")
+		}, 1},
+		{"silent when it comes", func(p *peertest.Peer, f wire.Frame) {
+			p.Send(f.Counter, "ok", "7")
+			p.Expect(cmdStringUpdate)
+			p.Expect(cmdAPIResult)
+			time.Sleep(21 * time.Second)
+		}, 1},
 	}
 	for _, tc := range tests {
 		t.Run(tc.name, func(t *testing.T) {

@@ -27,46 +27,134 @@ type link struct {
 	limits *limits
 	in     *input // of who reads, and for frames that are written; nil when the connection has ended
 
-	writing sync.Mutex // one frame at a time; guards in for those who do not read
+	writing sync.Mutex // one at a time; guards in for those who do not read
 	wrote   bool
+	hurry   *time.Timer // sends what is held; nil before the first
 
 	mu      sync.Mutex
-	last    uint32                     // counter of the last request
-	open    map[uint32]chan wire.Frame // requests that wait for their reply; nil before the first
-	strings *session.Strings           // nil before the first
-	over    bool                       // nobody reads any more
+	last    uint32                // counter of the last request
+	open    map[uint32]replyTaker // of requests that wait for their reply; nil before the first
+	strings *session.Strings      // nil before the first
+	over    bool                  // nobody reads any more
 }
+
+// replyTaker gets the reply to a request, or net.ErrClosed when none will come. It
+// runs on the goroutine that reads.
+type replyTaker func(f wire.Frame, err error)
 
 // surelyTaken is what a socket on which nothing has been written takes at once,
 // wherever we run.
 const surelyTaken = 2 << 10
 
-// write sends a frame with one call (docs/wire.md §2.1).
-func (l *link) write(f wire.Frame) error {
+// write sends frames, behind those that are held, with one call (docs/wire.md
+// §2.1).
+func (l *link) write(frames ...wire.Frame) error {
 	l.writing.Lock()
 	defer l.writing.Unlock()
+	if err := l.append(frames); err != nil {
+		return err
+	}
+	return l.flushLocked()
+}
+
+// append puts frames behind those that are held; of none or all.
+func (l *link) append(frames []wire.Frame) error {
 	if l.in == nil {
 		return net.ErrClosed
 	}
-	buf, err := wire.AppendFrame(l.in.out[:0], nil, f)
-	if err != nil {
-		return err
+	buf := l.in.out
+	for i := range frames {
+		var err error
+		if buf, err = wire.AppendFrame(buf, nil, frames[i]); err != nil {
+			return err
+		}
 	}
 	l.in.out = buf
+	return nil
+}
+
+func (l *link) flushLocked() error {
+	buf := l.in.out
+	if len(buf) == 0 {
+		return nil
+	}
+	l.in.out = buf[:0]
+	if l.hurry != nil {
+		l.hurry.Stop()
+	}
+	return l.send(buf)
+}
+
+// send writes to the connection.
+func (l *link) send(buf []byte) error {
 	if l.wrote || len(buf) > surelyTaken {
 		if err := l.conn.SetWriteDeadline(time.Now().Add(l.limits.frame)); err != nil {
 			return err
 		}
 	}
 	l.wrote = true
-	_, err = l.conn.Write(buf)
+	_, err := l.conn.Write(buf)
 	return err
+}
+
+// keep holds a frame until flush, which the same goroutine calls soon. A frame
+// that cannot be is left out.
+func (l *link) keep(f wire.Frame) {
+	l.writing.Lock()
+	defer l.writing.Unlock()
+	_ = l.append([]wire.Frame{f})
+}
+
+const (
+	// held is how long a frame waits at most for another one to travel with.
+	held = 5 * time.Millisecond
+	// mostHeld is how many bytes wait. The original's readers need headers in one
+	// piece (docs/wire.md §2.1), and of a few pages they get all at once.
+	mostHeld = 4 << 10
+)
+
+// hold sends a frame with the one that follows it soon, or after a moment.
+func (l *link) hold(f wire.Frame) error {
+	l.writing.Lock()
+	defer l.writing.Unlock()
+	if err := l.append([]wire.Frame{f}); err != nil {
+		return err
+	}
+	switch {
+	case len(l.in.out) > mostHeld:
+		return l.flushLocked()
+	case l.hurry == nil:
+		l.hurry = time.AfterFunc(held, l.late)
+	default:
+		l.hurry.Reset(held)
+	}
+	return nil
+}
+
+// late sends what has been held long enough. Where that cannot be, reading ends.
+func (l *link) late() {
+	if err := l.flush(); err != nil {
+		_ = l.conn.Close()
+	}
+}
+
+// flush sends what is held.
+func (l *link) flush() error {
+	l.writing.Lock()
+	defer l.writing.Unlock()
+	if l.in == nil {
+		return nil
+	}
+	return l.flushLocked()
 }
 
 // give ends the use of the connection's buffers.
 func (l *link) give() {
 	l.writing.Lock()
 	defer l.writing.Unlock()
+	if l.hurry != nil {
+		l.hurry.Stop()
+	}
 	if l.in != nil {
 		l.in.give()
 		l.in = nil
@@ -94,7 +182,12 @@ func (l *link) tell(command string, payload []byte) error {
 // request sends a request and waits for the reply, which is an error when it is
 // an "err". Somebody else reads the connection and hands replies to answered.
 func (l *link) request(ctx context.Context, command string, payload []byte) ([]byte, error) {
-	counter, reply, err := l.expect()
+	type answer struct {
+		f   wire.Frame
+		err error
+	}
+	reply := make(chan answer, 1)
+	counter, err := l.expect(func(f wire.Frame, err error) { reply <- answer{f, err} })
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", command, err)
 	}
@@ -105,14 +198,8 @@ func (l *link) request(ctx context.Context, command string, payload []byte) ([]b
 	late := time.NewTimer(l.limits.reply)
 	defer late.Stop()
 	select {
-	case f, ok := <-reply:
-		switch {
-		case !ok:
-			return nil, fmt.Errorf("%s: %w", command, net.ErrClosed)
-		case f.Command == nameErr:
-			return nil, &session.RemoteError{Command: command, Fault: fault.Parse(f.Payload)}
-		}
-		return f.Payload, nil
+	case a := <-reply:
+		return read(command, a.f, a.err)
 	case <-late.C:
 		return nil, fault.New(fault.RequestTimeout, command)
 	case <-ctx.Done():
@@ -120,36 +207,49 @@ func (l *link) request(ctx context.Context, command string, payload []byte) ([]b
 	}
 }
 
-func (l *link) expect() (counter uint32, reply chan wire.Frame, err error) {
+// read gives what a reply to a command says.
+func read(command string, f wire.Frame, err error) ([]byte, error) {
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("%s: %w", command, err)
+	case f.Command == nameErr:
+		return nil, &session.RemoteError{Command: command, Fault: fault.Parse(f.Payload)}
+	}
+	return f.Payload, nil
+}
+
+// expect draws the number of a request whose reply somebody waits for.
+func (l *link) expect(reply replyTaker) (counter uint32, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.over {
-		return 0, nil, net.ErrClosed
+		return 0, net.ErrClosed
 	}
 	if l.open == nil {
-		l.open = make(map[uint32]chan wire.Frame)
+		l.open = make(map[uint32]replyTaker)
 	}
 	l.last++
-	reply = make(chan wire.Frame, 1)
 	l.open[l.last] = reply
-	return l.last, reply, nil
+	return l.last, nil
 }
 
-func (l *link) forget(counter uint32) {
+func (l *link) forget(counters ...uint32) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	delete(l.open, counter)
+	for _, c := range counters {
+		delete(l.open, c)
+	}
 }
 
 // answered hands a reply to whoever waits for it. It says whether somebody does;
 // a reply that nobody waits for is dropped, and never answered.
 func (l *link) answered(f wire.Frame) bool {
 	l.mu.Lock()
-	defer l.mu.Unlock()
 	reply, ok := l.open[f.Counter]
+	delete(l.open, f.Counter)
+	l.mu.Unlock()
 	if ok {
-		delete(l.open, f.Counter)
-		reply <- f
+		reply(f, nil)
 	}
 	return ok
 }
@@ -157,11 +257,12 @@ func (l *link) answered(f wire.Frame) bool {
 // ended tells those who wait that nothing comes any more.
 func (l *link) ended() {
 	l.mu.Lock()
-	defer l.mu.Unlock()
 	l.over = true
-	for counter, reply := range l.open {
-		close(reply)
-		delete(l.open, counter)
+	open := l.open
+	l.open = nil
+	l.mu.Unlock()
+	for _, reply := range open {
+		reply(wire.Frame{}, net.ErrClosed)
 	}
 }
 
@@ -176,10 +277,10 @@ func (l *link) sendString(ctx context.Context, data session.Pieces) (string, err
 	if err != nil {
 		return "", err
 	}
-	id := string(answer)
-	if _, err := strconv.ParseUint(id, 10, 32); err != nil {
-		return "", fmt.Errorf("%s: %.32q is no id of a string", cmdNewString, id)
+	if err := isID(answer); err != nil {
+		return "", err
 	}
+	id := string(answer)
 	buf := buffers.Get(min(len(id)+1+left, stringBytes))
 	defer buffers.Put(buf)
 	payload := append(append(buf[:0:min(cap(buf), stringBytes)], id...), ' ')

@@ -218,10 +218,7 @@ var errUndelivered = errors.New("the client has not taken the answer")
 // that closes instead of saying that it has the answer, is no trouble.
 func (c *conn) deliverAPI(ctx context.Context) func(answer ...[]byte) error {
 	return func(answer ...[]byte) error {
-		id, err := c.sendString(ctx, answer)
-		if err == nil {
-			_, err = c.request(ctx, cmdAPIResult, []byte(id))
-		}
+		err := c.sendResult(ctx, answer)
 		if err == nil {
 			return nil
 		}
@@ -230,6 +227,17 @@ func (c *conn) deliverAPI(ctx context.Context) func(answer ...[]byte) error {
 		}
 		return errUndelivered
 	}
+}
+
+func (c *conn) sendResult(ctx context.Context, answer session.Pieces) error {
+	if answer.Len() <= inOneWrite {
+		return c.deliverShort(ctx, answer)
+	}
+	id, err := c.sendString(ctx, answer)
+	if err == nil {
+		_, err = c.request(ctx, cmdAPIResult, []byte(id))
+	}
+	return err
 }
 
 // apiError tells the client that there is no answer, and why.

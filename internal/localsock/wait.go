@@ -55,15 +55,21 @@ func (w *wait) run(payload []byte) ([]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-		if err := w.take(f); err != nil {
-			return nil, err
-		}
+		w.take(f)
 	}
+	_ = w.c.flush() // the result is here, whatever becomes of the last reply
 	return w.result, w.err
 }
 
-// read gives the next frame. While it waits it shows that it lives.
+// read gives the next frame. While it waits it shows that it lives. Replies leave
+// before it waits.
 func (w *wait) read() (wire.Frame, error) {
+	if w.c.in.dec.Ready() {
+		return w.c.in.dec.Next()
+	}
+	if err := w.c.flush(); err != nil {
+		return wire.Frame{}, err
+	}
 	for {
 		wake := w.due
 		if w.next.Before(wake) {
@@ -92,24 +98,21 @@ func (w *wait) read() (wire.Frame, error) {
 }
 
 // take looks at one frame of the node.
-func (w *wait) take(f wire.Frame) error {
+func (w *wait) take(f wire.Frame) {
 	if session.IsReply(f.Command) {
 		switch {
 		case f.Counter == w.counter && !w.replied:
 			w.reply(f)
-			return nil
+			return
 		case f.Counter == w.echo, f.Command != nameOK && f.Command != nameErr:
-			return nil // of a sign of life, or of a call before
+			return // of a sign of life, or of a call before
 		}
 	}
 	reply, err := w.request(f)
 	if err != nil {
 		reply = session.ErrorReply(err)
 	}
-	if err := w.c.reply(f, reply); err != nil && !w.done {
-		return err
-	}
-	return nil
+	w.c.keep(wire.Frame{Counter: f.Counter, Command: reply.Command, Payload: reply.Payload})
 }
 
 // reply takes the first reply to the request.

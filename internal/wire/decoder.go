@@ -123,6 +123,17 @@ func (d *Decoder) Next() (Frame, error) {
 	}
 }
 
+// Ready tells whether a whole frame has been read ahead: Next then waits for
+// nothing.
+func (d *Decoder) Ready() bool {
+	ahead := d.r.Buffered()
+	if ahead < HeaderSize {
+		return false
+	}
+	head, err := d.r.Peek(HeaderSize)
+	return err == nil && int64(ahead) >= HeaderSize+int64(parseHeader(head).length)
+}
+
 // endBetween turns an error of reading between two frames into that of Next.
 func (d *Decoder) endBetween(err error) error {
 	switch {

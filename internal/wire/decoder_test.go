@@ -202,6 +202,23 @@ func TestDecoder_SetLimits(t *testing.T) {
 	}
 }
 
+func TestDecoder_Ready(t *testing.T) {
+	first, second := raw(1, "e", "abc", false), raw(2, "e", "def", false)
+	for n := range second {
+		d := NewDecoder(strings.NewReader(first+second[:n]), nil, DefaultLimits())
+		if d.Ready() {
+			t.Fatal("nothing has been read")
+		}
+		if _, err := d.Next(); err != nil || d.Ready() {
+			t.Errorf("%d bytes of a frame: ready %v, %v", n, d.Ready(), err)
+		}
+	}
+	d := NewDecoder(strings.NewReader(first+second), nil, DefaultLimits())
+	if _, err := d.Next(); err != nil || !d.Ready() {
+		t.Errorf("a whole frame: ready %v, %v", d.Ready(), err)
+	}
+}
+
 func TestDecoder_CutConnection(t *testing.T) {
 	whole := raw(1, "e", "abc", false)
 	for n := 1; n < len(whole); n++ {
