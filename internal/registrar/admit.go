@@ -250,7 +250,7 @@ func (m *Master) add(ctx context.Context, w wanted, replace []keystore.Entry) (e
 		return entry, internal(w, err), nil
 	}
 	if w.held {
-		m.held.hold(entry, time.Now())
+		m.hold(entry)
 	}
 	return entry, nil, nil
 }

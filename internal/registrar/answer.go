@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"strings"
+	"time"
 
 	"testudo/internal/enrolment"
 	"testudo/internal/health"
@@ -44,6 +45,9 @@ func (m *Master) do(ctx context.Context, data []byte) enrolment.Answer {
 		}
 		return answerOf(entry, entry.Address)
 	case enrolment.FunctionConfirm:
+		if message.Arguments.Held {
+			return m.keep(id)
+		}
 		return m.confirm(id)
 	}
 	return refused(enrolment.CodeInternal)
@@ -147,6 +151,30 @@ func (m *Master) confirm(ids string) enrolment.Answer {
 	}
 	m.count()
 	return answer
+}
+
+// keep keeps the place of an agent that is about to get its key: it is held from
+// now on, as if it had just been added.
+func (m *Master) keep(id string) enrolment.Answer {
+	entry, there := m.cfg.Keys.ByID(id)
+	if !there {
+		return refused(enrolment.CodeUnknownID)
+	}
+	if !m.hold(entry) {
+		return refused(enrolment.CodeUnknownID)
+	}
+	return enrolment.Answer{Text: textConfirmed}
+}
+
+// hold begins to hold an entry, unless it has gone meanwhile.
+func (m *Master) hold(entry keystore.Entry) bool {
+	m.held.hold(entry, time.Now())
+	now, there := m.cfg.Keys.ByID(entry.ID)
+	if !there || now.Secret != entry.Secret {
+		m.held.end(entry.ID)
+		return false
+	}
+	return true
 }
 
 const textConfirmed = "Agents confirmed."

@@ -55,10 +55,12 @@ func (c *confirms) boundLocked() {
 	}
 }
 
-// now confirms an agent before it has its key. An error is that the key may not
-// be handed over.
-func (c *confirms) now(ctx context.Context, id string) error {
-	data, err := c.ask(ctx, confirmation(id))
+// keep asks whether an agent has its place still, and to keep it until it has its
+// key, too. An error is that the key may not be handed over.
+func (c *confirms) keep(ctx context.Context, id string) error {
+	m := confirmation(id)
+	m.Arguments.Held = true
+	data, err := c.ask(ctx, m)
 	if err != nil {
 		return err
 	}

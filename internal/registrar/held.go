@@ -38,7 +38,7 @@ func newHolding(limit int) *holding {
 }
 
 // hold begins to hold a registration.
-func (h *holding) hold(entry keystore.Entry, since time.Time) *held {
+func (h *holding) hold(entry keystore.Entry, since time.Time) {
 	one := &held{entry: entry, since: since, over: make(chan struct{})}
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -48,7 +48,6 @@ func (h *holding) hold(entry keystore.Entry, since time.Time) *held {
 		h.endLocked(h.order.Front())
 	}
 	h.byID[entry.ID] = h.order.PushBack(one)
-	return one
 }
 
 // of is the held registration of an entry, nil when there is none.

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -20,6 +21,23 @@ import (
 func bubble(t *testing.T, test func(t *testing.T, w *world), tweaks ...tweak) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) { test(t, newWorld(t, tweaks...)) })
+}
+
+// pass lets time go by, and then everybody do what is due.
+func pass(d time.Duration) {
+	time.Sleep(d)
+	synctest.Wait()
+}
+
+// running starts a worker's task; stop ends it.
+func running(w *Worker) (stop func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- w.Run(ctx) }()
+	return func() {
+		cancel()
+		<-ended
+	}
 }
 
 // heldBy has a worker ask for a key that is then lost with the worker.
@@ -41,7 +59,7 @@ func TestHeld_RetrySucceeds(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T, w *world) {
 				lost := w.heldBy(t, line("web-01", "IP:'10.0.0.7'"))
-				time.Sleep(wait)
+				pass(wait)
 				start := time.Now()
 				e := w.enrols(t, line("web-01", "IP:'10.0.0.7'"))
 				if took := time.Since(start); took != max(0, settleTime-wait) {
@@ -59,7 +77,7 @@ func TestHeld_RetrySucceeds(t *testing.T) {
 func TestHeld_NotForEver(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		w.heldBy(t, line("web-01"))
-		time.Sleep(heldTime)
+		pass(heldTime)
 		w.refused(t, line("web-01"))
 	}, keeping)
 }
@@ -98,7 +116,7 @@ func TestHeld_WaitedFor(t *testing.T) {
 func TestHeld_ButTheAgentIsThere(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		w.heldBy(t, line("web-01"))
-		time.Sleep(settleTime)
+		pass(settleTime)
 		w.db.is(1, enrolment.Existing{Status: agent.Active, AddedAt: time.Now().Unix()})
 		w.refused(t, line("web-01"))
 
@@ -106,8 +124,8 @@ func TestHeld_ButTheAgentIsThere(t *testing.T) {
 		w.refused(t, line("web-02", "K:'"+enrolment.KeyHash(a.ID, a.Name, a.Key)+"'"))
 		w.refused(t, line("web-02"))
 
-		a = w.heldBy(t, line("web-03"))
-		time.Sleep(settleTime)
+		w.heldBy(t, line("web-03"))
+		pass(settleTime)
 		w.db.set(errAway)
 		w.refused(t, line("web-03")) // it may have connected
 	}, keeping)
@@ -120,7 +138,7 @@ func TestHeld_WithoutDatabase(t *testing.T) {
 		w.heldBy(t, line("web-01"))
 		e := w.enrols(t, line("web-01"))
 		w.db.set(nil)
-		time.Sleep(time.Minute)
+		pass(time.Minute)
 		if row, there := w.db.row(number(e)); !there || w.db.len() != 1 {
 			t.Error(row, w.db.rows)
 		}
@@ -184,7 +202,7 @@ func TestWorker_CutAfterTheDecision(t *testing.T) {
 	}, keeping)
 }
 
-// An answer that is older than lateTime is confirmed before the agent has it; when
+// An answer that is older than lateTime is asked about before the agent has it; when
 // somebody else has got the place meanwhile, the agent does not.
 func TestWorker_LateAnswer(t *testing.T) {
 	for name, stolen := range map[string]bool{"still ours": false, "another's": true} {
@@ -205,6 +223,7 @@ func TestWorker_LateAnswer(t *testing.T) {
 					},
 					PeerHas: func(string) bool { return true }, Attempts: 2,
 				})
+				defer running(worker)()
 				reg, err := worker.Register(t.Context(), request(t, line("web-01")), "")
 				if stolen {
 					if refusal, is := errors.AsType[*enrolment.Refusal](err); !is || refusal.Text != "Duplicate name" {
@@ -215,7 +234,13 @@ func TestWorker_LateAnswer(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				w.refused(t, line("web-01")) // confirmed, though Delivered was not called
+				var confirming sync.WaitGroup
+				ctx, end := context.WithCancel(t.Context())
+				confirming.Go(func() { _ = worker.Run(ctx) })
+				reg.Delivered()
+				w.refused(t, line("web-01"))
+				end()
+				confirming.Wait()
 			}, keeping)
 		})
 	}
@@ -227,8 +252,11 @@ func TestWorker_Confirms(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		testudo, away := true, false
 		var confirmed []string
+		var mu sync.Mutex // of these
 		worker := NewWorker(WorkerConfig{
 			Ask: func(ctx context.Context, client string, question []byte) ([]byte, error) {
+				mu.Lock()
+				defer mu.Unlock()
 				if away {
 					return nil, errAway
 				}
@@ -237,15 +265,18 @@ func TestWorker_Confirms(t *testing.T) {
 				}
 				return w.ask(ctx, client, question)
 			},
-			PeerHas: func(string) bool { return testudo },
+			PeerHas: func(string) bool {
+				mu.Lock()
+				defer mu.Unlock()
+				return testudo
+			},
 		})
-		ctx, cancel := context.WithCancel(t.Context())
-		ended := make(chan error, 1)
-		go func() { ended <- worker.Run(ctx) }()
-		defer func() {
-			cancel()
-			<-ended
-		}()
+		set := func(b *bool, to bool) {
+			mu.Lock()
+			defer mu.Unlock()
+			*b = to
+		}
+		defer running(worker)()
 		register := func(name string) *Registration {
 			reg, err := worker.Register(t.Context(), request(t, line(name)), "")
 			if err != nil {
@@ -257,23 +288,23 @@ func TestWorker_Confirms(t *testing.T) {
 		a.Delivered()
 		b.Delivered()
 		a.Delivered()
-		time.Sleep(time.Second)
+		pass(time.Second)
 		const both = `{"daemon_name":"authd","message":{"arguments":{"id":"001,002"},"function":"confirm"}}`
 		if len(confirmed) != 1 || confirmed[0] != both || w.held.len() != 0 {
 			t.Error(confirmed, w.held.len())
 		}
 		c := register("web-03")
-		away = true
+		set(&away, true)
 		c.Delivered()
-		time.Sleep(time.Minute)
-		away = false
-		time.Sleep(confirmPause)
+		pass(time.Minute)
+		set(&away, false)
+		pass(confirmPause)
 		if len(confirmed) != 2 || w.held.len() != 0 {
 			t.Error(confirmed, w.held.len())
 		}
-		testudo = false
+		set(&testudo, false)
 		register("web-04").Delivered()
-		time.Sleep(time.Minute)
+		pass(time.Minute)
 		if len(confirmed) != 2 || w.held.len() != 0 {
 			t.Error(confirmed, w.held.len())
 		}

@@ -58,6 +58,7 @@ type rows struct {
 	health  *health.Board
 	failing logging.Recurring
 	wake    chan struct{}
+	turns   locks // by id: of an agent's changes one is made at a time
 
 	mu       sync.Mutex
 	reserved int // places for changes that will come, or are tried again just now
@@ -175,6 +176,11 @@ func (c change) what() string {
 func (r *rows) one(ctx context.Context, c change) error {
 	ctx, cancel := context.WithTimeout(ctx, databaseTime)
 	defer cancel()
+	done, err := r.turns.take(ctx, c.entry.ID)
+	if err != nil {
+		return err
+	}
+	defer done()
 	if c.insert != nil {
 		if now, there := r.keys.ByID(c.entry.ID); !there || now.Secret != c.entry.Secret {
 			return nil // removed meanwhile

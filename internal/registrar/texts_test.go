@@ -224,7 +224,7 @@ func TestAnswer(t *testing.T) {
 		{`{"function":"confirm","arguments":{"id":"500,501"}}`, problem(9011)},
 		{"getconfig", "err AUTHCOM getconfig needs arguments"},
 		{"getconfig auths", "err Could not get requested section"},
-		{"restart", "err Unrecognized command"},
+		{"restart", "err Unrecognized command"}, //nolint:misspell // the original's
 		{"getconfig auth", "ok " + string(enrolment.DefaultSettings().JSON())},
 	} {
 		if got := w.says(t, tt.message); got != tt.want {

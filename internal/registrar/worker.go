@@ -142,11 +142,11 @@ func (w *Worker) attempt(ctx context.Context, r enrolment.Request) (*Registratio
 		entry.Address = address.Stored
 	}
 	held := message.Arguments.Held
-	if held && time.Since(asked) > lateTime {
-		if err := w.confirms.now(ctx, entry.ID); err != nil {
+	for held && time.Since(asked) > lateTime {
+		asked = time.Now()
+		if err := w.confirms.keep(ctx, entry.ID); err != nil {
 			return nil, err
 		}
-		held = false
 	}
 	w.learn(entry)
 	return &Registration{

@@ -32,7 +32,6 @@ type database struct {
 	deleted []string // "ID NAME"
 	away    error    // what everything answers
 	inserts int
-	entered chan struct{} // told of each insertion, when there is somebody to read it
 	gate    chan struct{} // when set, insertions wait for it
 }
 
@@ -122,11 +121,11 @@ type world struct {
 	root   *os.Root
 	keys   *keystore.Store
 	db     *database
-	log    *strings.Builder
+	log    *locked
 	health *health.Board
 }
 
-// change is what a test wants otherwise.
+// tweak is what a test wants otherwise.
 type tweak func(*MasterConfig)
 
 func purging(c *MasterConfig)       { c.Settings.Purge = true }
@@ -158,10 +157,10 @@ func openWorld(t testing.TB, dir string, db *database, tweaks ...tweak) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &world{dir: dir, root: root, db: db, log: &strings.Builder{}, health: health.New()}
+	w := &world{dir: dir, root: root, db: db, log: &locked{}, health: health.New()}
 	cfg := MasterConfig{
 		Agents: db, Home: root, HostName: hostName, Settings: enrolment.DefaultSettings(),
-		Log: slog.New(slog.NewTextHandler(&locked{w: w.log}, nil)), Metrics: metrics.New("m", "master"), Health: w.health,
+		Log: slog.New(slog.NewTextHandler(w.log, nil)), Metrics: metrics.New("m", "master"), Health: w.health,
 	}
 	for _, f := range tweaks {
 		f(&cfg)
@@ -186,14 +185,20 @@ func openWorld(t testing.TB, dir string, db *database, tweaks ...tweak) *world {
 
 // locked is a log that many write to.
 type locked struct {
-	mu sync.Mutex
-	w  *strings.Builder
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (l *locked) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
 }
 
 func (l *locked) Write(p []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.w.Write(p)
+	return l.text.Write(p)
 }
 
 var peer = netip.MustParseAddr("192.0.2.7")
