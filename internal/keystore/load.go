@@ -2,10 +2,15 @@ package keystore
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
+	"path"
 	"strconv"
 	"strings"
+
+	"testudo/internal/atomicfile"
 )
 
 // load reads the file when the store is opened. alone says that nobody else has
@@ -22,9 +27,12 @@ func (s *Store) load(alone bool) error {
 	if s.file.seen != nil {
 		s.modified = s.file.seen.ModTime()
 	}
-	if s.unclean = m.Open && alone; s.unclean && s.file.unended {
-		if text, err = s.cutTail(text); err != nil {
-			return err
+	if s.unclean = m.Open && alone; s.unclean {
+		s.cleanTemporary()
+		if s.file.unended {
+			if text, err = s.cutTail(text); err != nil {
+				return err
+			}
 		}
 	}
 	s.t = s.parse(text)
@@ -46,6 +54,23 @@ func (s *Store) cutTail(text string) (string, error) {
 	}
 	s.file.seen, s.file.unended = info, false
 	return whole, nil
+}
+
+// cleanTemporary removes the files that a process that died was about to put in
+// place.
+func (s *Store) cleanTemporary() {
+	for _, name := range []string{keysPath, timestampsPath} {
+		dir, base := path.Split(name)
+		entries, err := fs.ReadDir(s.root.FS(), path.Clean(dir))
+		for _, e := range entries {
+			if atomicfile.IsTemporary(e.Name()) && strings.HasPrefix(e.Name(), "."+base+".") {
+				err = errors.Join(err, s.root.Remove(dir+e.Name()))
+			}
+		}
+		if err != nil {
+			s.o.Log.Warn("What a crash left of client.keys cannot be removed.", slog.Any("error", err))
+		}
+	}
 }
 
 // parse reads the text of the file, with the times of enrolment.

@@ -13,7 +13,22 @@ import (
 // home makes a home without keys.
 func home(t testing.TB) (*os.Root, string) {
 	t.Helper()
-	dir := t.TempDir()
+	return homeAt(t, t.TempDir())
+}
+
+// homeInMemory is home for a test that makes very many, where that is possible.
+func homeInMemory(t testing.TB) (*os.Root, string) {
+	t.Helper()
+	dir, err := os.MkdirTemp("/dev/shm", "keystore")
+	if err != nil {
+		return home(t)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return homeAt(t, dir)
+}
+
+func homeAt(t testing.TB, dir string) (*os.Root, string) {
+	t.Helper()
 	for _, sub := range []string{"etc", "queue/db", "var/run"} {
 		if err := os.MkdirAll(filepath.Join(dir, sub), 0o770); err != nil {
 			t.Fatal(err)

@@ -28,10 +28,10 @@ func readTimestamps(root *os.Root, t *table) error {
 	}
 	defer f.Close()
 	b := bufio.NewReaderSize(io.LimitReader(f, maxFile), 1<<16)
-	for {
+	for next := 0; ; {
 		text, err := b.ReadSlice('\n')
 		if len(text) > 0 && len(text) <= maxTimestamp {
-			t.stamp(string(text))
+			next = t.stamp(string(text), next)
 		}
 		switch {
 		case errors.Is(err, io.EOF):
@@ -43,19 +43,24 @@ func readTimestamps(root *os.Root, t *table) error {
 }
 
 // stamp takes in a line "ID NAME ADDRESS YYYY-MM-DD HH:MM:SS" in local time. It
-// counts for the entry that has id and name.
-func (t *table) stamp(text string) {
+// counts for the entry that has id and name, which is mostly the one at next; the
+// place behind it is returned.
+func (t *table) stamp(text string, next int) int {
 	text = strings.TrimRight(text, "\r\n")
 	id, rest, _ := strings.Cut(text, " ")
 	name, _, _ := strings.Cut(rest, " ")
-	at := t.ids.find(t.lines, id, nil)
+	at := next
+	if at >= len(t.lines) || t.lines[at].id() != id {
+		at = t.ids.find(t.lines, id, nil)
+	}
 	if at < 0 || t.lines[at].name() != name || len(text) < len(time.DateTime) {
-		return
+		return next
 	}
 	when, err := time.ParseInLocation(time.DateTime, text[len(text)-len(time.DateTime):], time.Local)
 	if err == nil && when.Unix() > 0 {
 		t.lines[at].added = when.Unix()
 	}
+	return at + 1
 }
 
 // timestamp writes the line of an entry, none when the time is not known.
