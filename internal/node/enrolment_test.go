@@ -127,11 +127,13 @@ func TestEnrolment_AtMasterAndWorker(t *testing.T) {
 		}
 		return true
 	})
-	_, err = enrol(t, worker, enrolment.Request{Name: "at-worker"})
+	_, err = enrol(t, worker, enrolment.Request{
+		Name: "at-worker", KeyHash: enrolment.KeyHash(second.ID.String(), second.Name, second.Secret), // it has a working key
+	})
 	if refused, ok := errors.AsType[*enrolport.RefusedError](err); !ok || refused.Reason() != "Duplicate name" {
 		t.Errorf("%v, want the worker's text for a taken name", err)
 	}
-	if s := master.status().(Status).Enrolment; s == nil || s.Keys != 3 || s.Port == nil || s.Port.Keys != 1 {
+	if s := master.status().(Status).Enrolment; s == nil || s.Keys != 3 || s.Port == nil || s.Port.Requests != 1 {
 		t.Errorf("status of the master: %+v", s)
 	}
 	checkRemoval(t, master, worker, second)
