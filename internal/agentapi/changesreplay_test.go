@@ -2,7 +2,6 @@ package agentapi
 
 import (
 	"encoding/json"
-	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -10,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"testudo/internal/dapi"
+	"testudo/internal/recording"
 	"testudo/internal/result"
 )
 
@@ -33,18 +33,9 @@ type recorded struct {
 	Reply json.RawMessage `json:"reply"`
 }
 
-func recordings(t *testing.T, name string) (all []recorded) {
+func recordings(t *testing.T, name string) []recorded {
 	t.Helper()
-	text, err := os.ReadFile("../../../shared/golden/dapi/" + name)
-	if err != nil {
-		t.Skip("recordings not here: shared/golden/dapi")
-	}
-	for line := range strings.Lines(string(text)) {
-		var r recorded
-		must(t, json.Unmarshal([]byte(line), &r))
-		all = append(all, r)
-	}
-	return all
+	return recording.Lines[recorded](t, "golden/dapi/"+name)
 }
 
 // ours tells whether Changes has the function.

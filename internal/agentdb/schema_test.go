@@ -7,19 +7,15 @@ import (
 	"strings"
 	"testing"
 
+	"testudo/internal/recording"
 	"testudo/internal/sqlitedb"
 )
 
-// golden is a database that was made by a 4.7.5 node.
-const golden = "../../../shared/golden/db/global.db"
-
-// goldenCopy returns the path of a copy that may be written.
+// goldenCopy returns the path of a copy, which may be written, of a database that
+// was made by a 4.7.5 node.
 func goldenCopy(t *testing.T) string {
 	t.Helper()
-	data, err := os.ReadFile(golden)
-	if err != nil {
-		t.Skip("recording of a 4.7.5 node is absent:", err)
-	}
+	data := recording.Read(t, "golden/db/global.db")
 	path := filepath.Join(t.TempDir(), "global.db")
 	if err := errors.Join(os.WriteFile(path, data, 0o600), os.Chmod(path, 0o660)); err != nil {
 		t.Fatal(err)

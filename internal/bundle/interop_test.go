@@ -1,48 +1,17 @@
 package bundle
 
 import (
-	"bufio"
 	"bytes"
 	"encoding/base64"
 	"encoding/json"
-	"errors"
-	"io"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"testing"
+
+	"testudo/internal/recording"
 
 	"github.com/google/go-cmp/cmp"
 )
-
-const golden = "../../../shared/golden"
-
-// eachLine decodes every line of a recording.
-func eachLine[T any](t *testing.T, name string, each func(T)) {
-	t.Helper()
-	f, err := os.Open(filepath.Join(golden, name))
-	if err != nil {
-		t.Skip("recordings not here: shared/golden")
-	}
-	defer f.Close()
-	lines := bufio.NewReader(f)
-	for {
-		line, err := lines.ReadBytes('\n')
-		if len(line) > 0 {
-			var v T
-			if err := json.Unmarshal(line, &v); err != nil {
-				t.Fatalf("%s: %v", name, err)
-			}
-			each(v)
-		}
-		if errors.Is(err, io.EOF) {
-			return
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-}
 
 // Every package of the recorded connection, joined from its pieces, holds the
 // files that were recorded as its content.
@@ -53,16 +22,16 @@ func TestRecordings(t *testing.T) {
 		Payload []byte `json:"payload_base64"`
 		Text    string `json:"payload_text"`
 	}
-	eachLine(t, "cluster/main-worker.jsonl", func(m message) {
+	for _, m := range recording.Lines[message](t, "golden/cluster/main-worker.jsonl") {
 		if m.Command != "file_upd" {
-			return
+			continue
 		}
 		if m.Payload == nil {
 			m.Payload = []byte(m.Text)
 		}
 		name, bytes, _ := bytes.Cut(m.Payload, []byte(" "))
 		packages[string(name)] = append(packages[string(name)], bytes...)
-	})
+	}
 	type unpacked struct {
 		Dest    string `json:"dest"`
 		Size    int    `json:"zip_bytes"`
@@ -73,7 +42,7 @@ func TestRecordings(t *testing.T) {
 		} `json:"entries"`
 	}
 	seen := 0
-	eachLine(t, "cluster/main-worker.zips.jsonl", func(u unpacked) {
+	for _, u := range recording.Lines[unpacked](t, "golden/cluster/main-worker.zips.jsonl") {
 		seen++
 		sent := packages[u.Dest]
 		if len(sent) != u.Size {
@@ -93,7 +62,7 @@ func TestRecordings(t *testing.T) {
 		if d := cmp.Diff(want, cutAsOriginal(t, written(t, 1, got))); d != "" {
 			t.Errorf("%s, written again: %s", u.Dest, d)
 		}
-	})
+	}
 	if seen == 0 {
 		t.Error("no package in the recording")
 	}

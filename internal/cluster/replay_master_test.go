@@ -4,13 +4,13 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"testudo/internal/recording"
 	"testudo/internal/session"
 )
 
@@ -128,14 +128,7 @@ func playErrors(r *replay, base string) {
 
 // playChunks sends the bytes as they were seen, with pauses between.
 func playChunks(r *replay, base string) {
-	stream, err := os.ReadFile(base + ".c2s.bin")
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	index, err := os.ReadFile(base + ".chunks.jsonl")
-	if err != nil {
-		r.t.Fatal(err)
-	}
+	stream, index := recording.Read(r.t, base+".c2s.bin"), recording.Read(r.t, base+".chunks.jsonl")
 	chunks := 0
 	for line := range bytes.Lines(index) {
 		var c struct {

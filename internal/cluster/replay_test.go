@@ -2,11 +2,8 @@ package cluster
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
-	"io"
 	"os"
-	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -14,11 +11,9 @@ import (
 
 	"testudo/internal/fault"
 	"testudo/internal/peertest"
+	"testudo/internal/recording"
 	"testudo/internal/wire"
 )
-
-// golden holds recordings of real 4.7.5 nodes.
-const golden = "../../../shared/golden"
 
 // recorded is one frame of a recording.
 type recorded struct {
@@ -32,10 +27,7 @@ type recorded struct {
 // where they are absent.
 func recordings(t *testing.T, folder string) []string {
 	t.Helper()
-	list, err := filepath.Glob(filepath.Join(golden, folder, "*.c2s.bin"))
-	if err != nil || len(list) == 0 {
-		t.Skip("recordings not here: shared/golden")
-	}
+	list := recording.Glob(t, "golden/"+folder+"/*.c2s.bin")
 	for i := range list {
 		list[i] = strings.TrimSuffix(list[i], ".c2s.bin")
 	}
@@ -44,11 +36,7 @@ func recordings(t *testing.T, folder string) []string {
 
 func goldenKey(t *testing.T) *wire.Key {
 	t.Helper()
-	text, err := os.ReadFile(filepath.Join(golden, "key.txt"))
-	if err != nil {
-		t.Skip("recordings not here: shared/golden")
-	}
-	return peertest.NewKey(t, strings.TrimSpace(string(text)))
+	return peertest.NewKey(t, strings.TrimSpace(string(recording.Read(t, "golden/key.txt"))))
 }
 
 // readRecording reads the frames of one connection in the order they were
@@ -59,40 +47,29 @@ func readRecording(t *testing.T, base string) (frames []recorded) {
 	streams := make(map[string][]byte)
 	decoders := make(map[string]*wire.Decoder)
 	for _, dir := range []string{"c2s", "s2c"} {
-		b, err := os.ReadFile(base + "." + dir + ".bin")
-		if err != nil {
-			t.Fatal(err)
-		}
+		b := recording.Read(t, base+"."+dir+".bin")
 		streams[dir], decoders[dir] = b, wire.NewDecoder(bytes.NewReader(b), key, wire.DefaultLimits())
 	}
-	index, err := os.Open(base + ".jsonl")
-	if err != nil {
-		t.Fatal(err)
+	type entry struct {
+		Dir     string `json:"dir"`
+		Offset  int    `json:"offset"`
+		Length  int    `json:"length"`
+		Command string `json:"command"`
+		Bad     string `json:"decrypt_error"`
 	}
-	defer index.Close()
-	for dec := json.NewDecoder(index); ; {
-		var line struct {
-			Dir     string `json:"dir"`
-			Offset  int    `json:"offset"`
-			Length  int    `json:"length"`
-			Command string `json:"command"`
-			Bad     string `json:"decrypt_error"`
-		}
-		if err := dec.Decode(&line); err == io.EOF {
-			return frames
-		} else if err != nil {
-			t.Fatalf("%s: %v", base, err)
-		}
+	for _, line := range recording.Lines[entry](t, base+".jsonl") {
 		if line.Command == "" {
 			continue // the end of a direction
 		}
 		r := recorded{towardsMaster: line.Dir == "c2s", bad: line.Bad != ""}
 		r.raw = streams[line.Dir][line.Offset : line.Offset+wire.HeaderSize+line.Length]
+		var err error
 		if r.Frame, err = decoders[line.Dir].Next(); err != nil && !r.bad {
 			t.Fatalf("%s: %v", base, err)
 		}
 		frames = append(frames, r)
 	}
+	return frames
 }
 
 // replay plays one side of a recording to a node of ours and compares the

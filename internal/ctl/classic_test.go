@@ -1,46 +1,30 @@
 package ctl
 
 import (
-	"encoding/json"
-	"os"
-	"path/filepath"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 
 	"testudo/internal/nodeinfo"
+	"testudo/internal/recording"
 )
-
-const golden = "../../../shared/golden/local"
 
 // printed is what the original's program printed.
 func printed(t *testing.T, name string) string {
 	t.Helper()
-	text, err := os.ReadFile(filepath.Join(golden, name))
-	if err != nil {
-		t.Skip("recordings not here: shared/golden")
-	}
-	return string(text)
+	return string(recording.Read(t, "golden/local/"+name))
 }
 
 // answered is what a real node answered the original's program.
 func answered(t *testing.T, name, command string) []byte {
 	t.Helper()
-	f, err := os.Open(filepath.Join(golden, name))
-	if err != nil {
-		t.Skip("recordings not here: shared/golden")
+	type message struct {
+		Dir     string `json:"dir"`
+		Command string `json:"command"`
+		Text    string `json:"payload_text"`
 	}
-	defer f.Close()
-	for dec := json.NewDecoder(f); dec.More(); {
-		var m struct {
-			Dir     string `json:"dir"`
-			Command string `json:"command"`
-			Text    string `json:"payload_text"`
-		}
-		if err := dec.Decode(&m); err != nil {
-			t.Fatal(err)
-		}
+	for _, m := range recording.Lines[message](t, "golden/local/"+name) {
 		if m.Dir == "s2c" && m.Command == command {
 			return []byte(m.Text)
 		}

@@ -1,18 +1,17 @@
 package dapi
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
 	"strings"
 	"testing"
 
 	"testudo/internal/agent"
 	"testudo/internal/fault"
 	"testudo/internal/rbac"
+	"testudo/internal/recording"
 	"testudo/internal/result"
 )
 
@@ -35,18 +34,7 @@ type spread struct {
 
 func spreads(t *testing.T, name string) (list []spread) {
 	t.Helper()
-	f, err := os.Open("../../../shared/golden/dapi/" + name)
-	if err != nil {
-		t.Skip("recordings not here: shared/golden")
-	}
-	defer f.Close()
-	lines := bufio.NewScanner(f)
-	lines.Buffer(nil, 64<<20)
-	for lines.Scan() {
-		var s spread
-		if err := json.Unmarshal(lines.Bytes(), &s); err != nil {
-			t.Fatal(err)
-		}
+	for _, s := range recording.Lines[spread](t, "golden/dapi/"+name) {
 		if s.Asked != "" && s.Role == "master" && s.RequestType == DistributedMaster {
 			list = append(list, s)
 		}

@@ -1,12 +1,10 @@
 package dapi
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
-	"os"
 	"strings"
 	"testing"
 	"time"
@@ -14,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"testudo/internal/fault"
+	"testudo/internal/recording"
 	"testudo/internal/result"
 )
 
@@ -29,26 +28,9 @@ type exchange struct {
 	Reply   json.RawMessage `json:"reply"`
 }
 
-func recording(t *testing.T, name string) (list []exchange) {
+func recorded(t *testing.T, name string) []exchange {
 	t.Helper()
-	f, err := os.Open("../../../shared/golden/dapi/" + name)
-	if err != nil {
-		t.Skip("recordings not here: shared/golden")
-	}
-	defer f.Close()
-	lines := bufio.NewScanner(f)
-	lines.Buffer(nil, 64<<20)
-	for lines.Scan() {
-		var e exchange
-		if err := json.Unmarshal(lines.Bytes(), &e); err != nil {
-			t.Fatal(err)
-		}
-		list = append(list, e)
-	}
-	if err := lines.Err(); err != nil {
-		t.Fatal(err)
-	}
-	return list
+	return recording.Lines[exchange](t, "golden/dapi/"+name)
 }
 
 // ask sends the request as it was sent.
@@ -88,7 +70,7 @@ func same(t *testing.T, got, want []byte) string {
 }
 
 func TestReplay_Routing(t *testing.T) {
-	for _, e := range recording(t, "routing.jsonl") {
+	for _, e := range recorded(t, "routing.jsonl") {
 		t.Run(fmt.Sprintf("%s %s %s", e.Node, e.Command, e.To), func(t *testing.T) {
 			both(t, func(t *testing.T, plain bool) {
 				w := newWorld(t, nil)
@@ -120,7 +102,7 @@ func (stoppedAuth) State(name string) string {
 // and what the original could not do.
 func TestReplay_Errors(t *testing.T) {
 	known := functions(t)
-	for i, e := range recording(t, "errors.jsonl") {
+	for i, e := range recorded(t, "errors.jsonl") {
 		t.Run(fmt.Sprintf("%d %s %s", i, e.Node, e.function()), func(t *testing.T) {
 			inBubble(t, func(t *testing.T) {
 				w := newWorld(t, func(c *Config) { c.Ready.Daemons = stoppedAuth{} })
@@ -160,7 +142,7 @@ func TestReplay_Errors(t *testing.T) {
 func TestReplay_NodeGone(t *testing.T) {
 	want := []fault.Code{fault.UnknownNode, fault.NodeAbsent, fault.UnknownNode, fault.UnknownNode, 0}
 	gone := map[int]bool{0: true, 1: true, 4: true} // w4 has gone before; else it goes while it works
-	for i, e := range recording(t, "node-gone.jsonl") {
+	for i, e := range recorded(t, "node-gone.jsonl") {
 		t.Run(fmt.Sprintf("%d %s %s", i, e.Node, e.function()), func(t *testing.T) {
 			both(t, func(t *testing.T, plain bool) {
 				w := newWorld(t, nil)

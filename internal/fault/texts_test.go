@@ -2,36 +2,25 @@ package fault
 
 import (
 	"encoding/json"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
+
+	"testudo/internal/recording"
 )
 
 // TestMessage_AsRecorded compares the text of each error with what real nodes
 // said beside it: in `dapi_errors` of a whole error, in the form for users of
 // a failed item.
 func TestMessage_AsRecorded(t *testing.T) {
-	files, _ := filepath.Glob("../../../shared/golden/dapi/*.jsonl")
-	if len(files) == 0 {
-		t.Skip("recordings not here: shared/golden/dapi")
+	type exchange struct {
+		Reply    any `json:"reply"`
+		Rendered any `json:"rendered"`
 	}
 	spoken := map[Code]bool{}
-	for _, name := range files {
-		text, err := os.ReadFile(name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for line := range strings.Lines(string(text)) {
-			var recording struct {
-				Reply    any `json:"reply"`
-				Rendered any `json:"rendered"`
-			}
-			if err := json.Unmarshal([]byte(line), &recording); err != nil {
-				t.Fatal(err)
-			}
-			for _, e := range errorsIn(recording.Reply) {
-				for _, said := range said(e, recording.Rendered) {
+	for _, name := range recording.Glob(t, "golden/dapi/*.jsonl") {
+		for _, x := range recording.Lines[exchange](t, name) {
+			for _, e := range errorsIn(x.Reply) {
+				for _, said := range said(e, x.Rendered) {
 					spoken[e.Code] = true
 					if e.Message() != said {
 						t.Errorf("%d: %q, recorded %q", e.Code, e.Message(), said)

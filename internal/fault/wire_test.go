@@ -1,13 +1,13 @@
 package fault
 
 import (
-	"bufio"
 	"bytes"
 	"encoding/json"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"testudo/internal/recording"
 
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
@@ -146,12 +146,8 @@ func TestJSON_ParseGivesItBack(t *testing.T) {
 // TestParse_Recorded takes every error that real nodes sent in frames, and
 // demands that it survives Parse and JSON byte for byte.
 func TestParse_Recorded(t *testing.T) {
-	files, _ := filepath.Glob("../../../shared/golden/*/*.jsonl")
-	if len(files) == 0 {
-		t.Skip("recordings not here: shared/golden")
-	}
 	seen := 0
-	for _, name := range files {
+	for _, name := range recording.Glob(t, "golden/*/*.jsonl") {
 		for _, payload := range recorded(t, name) {
 			seen++
 			e := Parse(payload)
@@ -169,23 +165,13 @@ func TestParse_Recorded(t *testing.T) {
 
 func recorded(t *testing.T, name string) (payloads [][]byte) {
 	t.Helper()
-	file, err := os.Open(name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer file.Close()
-	lines := bufio.NewScanner(file)
-	lines.Buffer(nil, 64<<20)
-	for lines.Scan() {
+	for line := range bytes.Lines(recording.Read(t, name)) {
 		var frame struct {
 			Payload string `json:"payload_text"`
 		}
-		if json.Unmarshal(lines.Bytes(), &frame) == nil && strings.HasPrefix(frame.Payload, `{"__wazuh_exception__"`) {
+		if json.Unmarshal(line, &frame) == nil && strings.HasPrefix(frame.Payload, `{"__wazuh_exception__"`) {
 			payloads = append(payloads, []byte(frame.Payload))
 		}
-	}
-	if err := lines.Err(); err != nil {
-		t.Fatal(err)
 	}
 	return payloads
 }

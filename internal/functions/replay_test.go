@@ -1,17 +1,16 @@
 package functions
 
 import (
-	"bufio"
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"os"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
 	"testudo/internal/agent"
+	"testudo/internal/recording"
 	"testudo/internal/result"
 )
 
@@ -35,20 +34,9 @@ type exchange struct {
 	} `json:"local_socket"`
 }
 
-func recording(t *testing.T, name string) (list []exchange) {
+func recorded(t *testing.T, name string) (list []exchange) {
 	t.Helper()
-	f, err := os.Open("../../../shared/golden/dapi/" + name)
-	if err != nil {
-		t.Skip("recordings not here: shared/golden")
-	}
-	defer f.Close()
-	lines := bufio.NewScanner(f)
-	lines.Buffer(nil, 64<<20)
-	for lines.Scan() {
-		var e exchange // what it holds refers to the line
-		if err := json.Unmarshal(bytes.Clone(lines.Bytes()), &e); err != nil {
-			t.Fatal(err)
-		}
+	for _, e := range recording.Lines[exchange](t, "golden/dapi/"+name) {
 		if len(e.Request) > 0 && e.Request[0] == '{' {
 			var r struct {
 				F    result.Callable `json:"f"`
@@ -60,9 +48,6 @@ func recording(t *testing.T, name string) (list []exchange) {
 			}
 		}
 		list = append(list, e)
-	}
-	if err := lines.Err(); err != nil {
-		t.Fatal(err)
 	}
 	return list
 }
@@ -138,7 +123,7 @@ func tested(t *testing.T, w *world) map[string]bool {
 
 func TestReplay_Cluster(t *testing.T) {
 	w := newWorld(t)
-	for i, e := range recording(t, "cluster.jsonl") {
+	for i, e := range recorded(t, "cluster.jsonl") {
 		t.Run(fmt.Sprintf("%d %s %s", i, e.Node, e.Function), func(t *testing.T) {
 			for _, s := range e.Socket {
 				switch s.Command {
@@ -195,7 +180,7 @@ var regroupings = map[int]map[agent.ID]string{
 func TestReplay_Groups(t *testing.T) {
 	w := newWorld(t)
 	known := tested(t, w)
-	for i, e := range recording(t, "groups.jsonl") {
+	for i, e := range recorded(t, "groups.jsonl") {
 		if change, ok := regroupings[i]; ok {
 			setGroups(t, w.store, change)
 		}
@@ -223,7 +208,7 @@ func withOurHashes(reply []byte) []byte {
 func TestReplay_Permissions(t *testing.T) {
 	w := newWorld(t)
 	known := tested(t, w)
-	for i, e := range recording(t, "rbac.jsonl") {
+	for i, e := range recorded(t, "rbac.jsonl") {
 		if !has(known, &e) {
 			continue
 		}
@@ -246,7 +231,7 @@ func TestReplay_Errors(t *testing.T) {
 	w := newWorld(t)
 	known := tested(t, w)
 	for _, name := range []string{"errors.jsonl", "routing.jsonl"} {
-		for i, e := range recording(t, name) {
+		for i, e := range recorded(t, name) {
 			// Package dapi has the tests of requests that do not reach a function.
 			if !has(known, &e) || !bytes.Contains(e.Reply, []byte(`"__wazuh_`)) || e.Type == "nonsense" || e.Type == "distributed_master" ||
 				e.To != "" && e.Type != "local_any" || bytes.Contains(e.Reply, []byte("not_ready_daemons")) || bytes.Contains(e.Request, []byte("zzz\"]")) {

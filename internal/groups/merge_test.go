@@ -1,8 +1,6 @@
 package groups
 
 import (
-	"bufio"
-	"encoding/json"
 	"fmt"
 	"io"
 	"os"
@@ -10,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"testudo/internal/recording"
 
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
@@ -51,21 +51,11 @@ func TestMerge_Examples(t *testing.T) {
 
 // What a real manager pushed to a real agent.
 func TestMerge_Recorded(t *testing.T) {
-	const recording = "../../../shared/golden/agent/agent-000.jsonl"
-	f, err := os.Open(recording)
-	if err != nil {
-		t.Skip("recordings not here: shared/golden")
+	type line struct {
+		Message string `json:"message"`
 	}
-	defer f.Close()
 	var merged, sum string
-	lines := bufio.NewScanner(f)
-	for lines.Scan() {
-		var m struct {
-			Message string `json:"message"`
-		}
-		if err := json.Unmarshal(lines.Bytes(), &m); err != nil {
-			t.Fatal(err)
-		}
+	for _, m := range recording.Lines[line](t, "golden/agent/agent-000.jsonl") {
 		text := m.Message[min(21, len(m.Message)):] // behind random number and counters
 		if rest, ok := strings.CutPrefix(text, "#!-up file "); ok {
 			sum, _, _ = strings.Cut(rest, " ")

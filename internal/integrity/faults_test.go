@@ -16,6 +16,7 @@ import (
 	"testudo/internal/fault"
 	"testudo/internal/faultnet"
 	"testudo/internal/filestate"
+	"testudo/internal/recording"
 	"testudo/internal/session"
 )
 
@@ -311,10 +312,7 @@ func TestCluster_FailuresAreReportedToTheMaster(t *testing.T) {
 
 // The real rules, decoders and lists reach every worker byte for byte.
 func TestCluster_RealRuleset(t *testing.T) {
-	source := "../../../shared/data/ruleset"
-	if _, err := os.Stat(source); err != nil {
-		t.Skip("ruleset not here: shared/data/ruleset")
-	}
+	source := recording.Path(t, "data/ruleset")
 	run(t, func(t *testing.T, c *clustertest.Cluster) {
 		boss := c.Node(clustertest.MasterName)
 		for _, dir := range []string{"rules", "decoders", "lists"} {

@@ -4,21 +4,18 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
-	"encoding/json"
 	"errors"
 	"io"
 	"net"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"testudo/internal/fault"
+	"testudo/internal/recording"
 	"testudo/internal/session"
 	"testudo/internal/wire"
 )
-
-const golden = "../../../shared/golden/local"
 
 // said is one message of a recording.
 type said struct {
@@ -33,32 +30,18 @@ func (m said) byProgram() bool { return m.Dir == "c2s" }
 
 func (m said) isReply() bool { return session.IsReply(m.Command) }
 
-// recording is a connection of a program to a real 4.7.5 node.
-type recording struct {
+// recorded is a connection of a program to a real 4.7.5 node.
+type recorded struct {
 	worker   bool
 	messages []said
 }
 
 // eachRecording runs a test for each recording.
-func eachRecording(t *testing.T, test func(t *testing.T, r recording)) {
-	files, err := filepath.Glob(golden + "/*-[0-9][0-9][0-9].jsonl")
-	if err != nil || len(files) == 0 {
-		t.Skip("recordings not here: shared/golden/local")
-	}
-	for _, file := range files {
+func eachRecording(t *testing.T, test func(t *testing.T, r recorded)) {
+	for _, file := range recording.Glob(t, "golden/local/*-[0-9][0-9][0-9].jsonl") {
 		name := strings.TrimSuffix(filepath.Base(file), ".jsonl")
-		data, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		r := recording{worker: strings.HasPrefix(name, "w1")}
-		for dec := json.NewDecoder(bytes.NewReader(data)); ; {
-			var m said
-			if err := dec.Decode(&m); errors.Is(err, io.EOF) {
-				break
-			} else if err != nil {
-				t.Fatal(err)
-			}
+		r := recorded{worker: strings.HasPrefix(name, "w1")}
+		for _, m := range recording.Lines[said](t, file) {
 			if m.Event == "" {
 				r.messages = append(r.messages, m)
 			}
@@ -68,7 +51,7 @@ func eachRecording(t *testing.T, test func(t *testing.T, r recording)) {
 }
 
 // result is what the program has got in the end.
-func (r recording) result() (data string, err error) {
+func (r recorded) result() (data string, err error) {
 	for i, m := range r.messages {
 		switch {
 		case m.byProgram():
@@ -86,7 +69,7 @@ func (r recording) result() (data string, err error) {
 }
 
 // commands answer as the recorded node did.
-func (r recording) commands(t *testing.T) Commands {
+func (r recorded) commands(t *testing.T) Commands {
 	data, err := r.result()
 	asked := func(request []byte) ([]byte, error) {
 		if want := r.messages[0].Text; string(request) != want {
@@ -150,7 +133,7 @@ func bytesOf(t *testing.T, m said, counter uint32, text string) []byte {
 
 // The recorded programs, played to our server: it says the same, to the byte.
 func TestRecording_ProgramToOurServer(t *testing.T) {
-	eachRecording(t, func(t *testing.T, r recording) {
+	eachRecording(t, func(t *testing.T, r recorded) {
 		_, path := serve(t, r.commands(t))
 		conn, err := net.Dial("unix", path)
 		if err != nil {
@@ -183,7 +166,7 @@ func TestRecording_ProgramToOurServer(t *testing.T) {
 // say and has the same result. C programs do not thank for their answer; ours
 // does.
 func TestRecording_NodeToOurClient(t *testing.T) {
-	eachRecording(t, func(t *testing.T, r recording) {
+	eachRecording(t, func(t *testing.T, r recorded) {
 		path := socketPath(t)
 		ln, err := net.Listen("unix", path)
 		if err != nil {
@@ -221,7 +204,7 @@ func TestRecording_NodeToOurClient(t *testing.T) {
 }
 
 // playNode says what the node has said, with our numbers and ids of strings.
-func (r recording) playNode(t *testing.T, conn net.Conn) {
+func (r recorded) playNode(t *testing.T, conn net.Conn) {
 	var request uint32
 	theirID, ourID := "", ""
 	for i, m := range r.messages {

@@ -4,11 +4,12 @@ import (
 	"bytes"
 	"context"
 	"log/slog"
-	"os"
 	"regexp"
 	"strings"
 	"testing"
 	"time"
+
+	"testudo/internal/recording"
 )
 
 // anyLine is the form of every line that the handler writes.
@@ -23,10 +24,7 @@ func TestHandler_Recorded(t *testing.T) {
 	}
 	for _, name := range []string{"cluster-master.log", "cluster-w1.log"} {
 		t.Run(name, func(t *testing.T) {
-			data, err := os.ReadFile("../../../shared/golden/" + name)
-			if err != nil {
-				t.Skip("recordings not here: shared/golden")
-			}
+			data := recording.Read(t, "golden/"+name)
 			var out bytes.Buffer
 			handler := NewHandler(&out, LevelDebug2, false)
 			recorded := strings.Split(strings.TrimSuffix(string(data), "\n"), "\n")

@@ -1,12 +1,10 @@
 package managerapi
 
 import (
-	"bufio"
 	"bytes"
 	"encoding/json"
 	"fmt"
 	"maps"
-	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -16,10 +14,9 @@ import (
 	"testudo/internal/dapi"
 	"testudo/internal/fault"
 	"testudo/internal/rbac"
+	"testudo/internal/recording"
 	"testudo/internal/result"
 )
-
-const recordings = "../../../shared/golden/dapi/manager.jsonl"
 
 // record is a request of a real node, and its answer.
 type record struct {
@@ -49,20 +46,7 @@ type recordedRequest struct {
 // for the node that got it, else its parts.
 func readRecords(t *testing.T) (list []record) {
 	t.Helper()
-	file, err := os.Open(recordings)
-	if os.IsNotExist(err) {
-		t.Skip("the recordings are not here")
-	} else if err != nil {
-		t.Fatal(err)
-	}
-	defer file.Close()
-	lines := bufio.NewScanner(file)
-	lines.Buffer(nil, 1<<20)
-	for n := 0; lines.Scan(); n++ {
-		var r recordedRequest
-		if err := json.Unmarshal(lines.Bytes(), &r); err != nil {
-			t.Fatal(err)
-		}
+	for n, r := range recording.Lines[recordedRequest](t, "golden/dapi/manager.jsonl") {
 		if r.Type == "local_any" {
 			list = append(list, record{n, r.Node, r.Function, r.Kwargs, r.Reply})
 			continue
@@ -77,9 +61,6 @@ func readRecords(t *testing.T) (list []record) {
 				}
 			}
 		}
-	}
-	if lines.Err() != nil {
-		t.Fatal(lines.Err())
 	}
 	return list
 }
@@ -218,19 +199,13 @@ func strip(v any) {
 // TestRecorded_AgentConfig asks for the configurations of agents as real nodes
 // were asked. What the agents were then, the answers say.
 func TestRecorded_AgentConfig(t *testing.T) {
-	data, err := os.ReadFile(strings.Replace(recordings, "manager", "agents-distributed", 1))
-	if os.IsNotExist(err) {
-		t.Skip("the recordings are not here")
-	} else if err != nil {
-		t.Fatal(err)
-	}
 	rows := map[fault.Code]string{
 		fault.UnknownAgent:     ``,
 		fault.ActiveOnly:       `{"id": 12, "connection_status": "never_connected"}`,
 		fault.UnknownComponent: `{"id": 5, "connection_status": "active", "version": "Wazuh v4.7.5"}`,
 	}
 	count := 0
-	for line := range bytes.Lines(data) {
+	for line := range bytes.Lines(recording.Read(t, "golden/dapi/agents-distributed.jsonl")) {
 		var r recordedRequest
 		if err := json.Unmarshal(line, &r); err != nil {
 			t.Fatal(err)

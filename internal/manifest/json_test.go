@@ -1,17 +1,17 @@
 package manifest
 
 import (
-	"bufio"
 	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"math"
-	"os"
 	"strings"
 	"testing"
 	"testing/iotest"
+
+	"testudo/internal/recording"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
@@ -281,23 +281,12 @@ func TestJSON_ThereAndBack(t *testing.T) {
 
 // What real nodes sent is read, and each entry is written as they wrote it.
 func TestJSON_Recordings(t *testing.T) {
-	const recording = "../../../shared/golden/cluster/main-worker.zips.jsonl"
-	f, err := os.Open(recording)
-	if err != nil {
-		t.Skip("recordings not here: shared/golden")
+	type content struct {
+		Dir     string
+		Entries []struct{ Name, Text string }
 	}
-	defer f.Close()
-	lines := bufio.NewScanner(f)
-	lines.Buffer(nil, 1<<24)
 	seen := map[string]int{}
-	for lines.Scan() {
-		var zip struct {
-			Dir     string
-			Entries []struct{ Name, Text string }
-		}
-		if err := json.Unmarshal(lines.Bytes(), &zip); err != nil {
-			t.Fatal(err)
-		}
+	for _, zip := range recording.Lines[content](t, "golden/cluster/main-worker.zips.jsonl") {
 		text := zip.Entries[len(zip.Entries)-1].Text
 		var entries []Entry
 		if zip.Dir == "c2s" {

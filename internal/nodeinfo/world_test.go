@@ -1,8 +1,6 @@
 package nodeinfo
 
 import (
-	"encoding/json"
-	"os"
 	"testing"
 	"time"
 
@@ -11,6 +9,7 @@ import (
 	"testudo/internal/cluster"
 	"testudo/internal/fault"
 	"testudo/internal/integrity"
+	"testudo/internal/recording"
 )
 
 // world is a cluster as its master's parts tell of it.
@@ -121,19 +120,7 @@ type recordedMessage struct {
 }
 
 // recorded reads what was said on a connection to a real node's local socket.
-func recorded(t *testing.T, name string) (list []recordedMessage) {
+func recorded(t *testing.T, name string) []recordedMessage {
 	t.Helper()
-	f, err := os.Open("../../../shared/golden/local/" + name + ".jsonl")
-	if err != nil {
-		t.Skip("recordings not here: shared/golden")
-	}
-	defer f.Close()
-	for dec := json.NewDecoder(f); dec.More(); {
-		var m recordedMessage
-		if err := dec.Decode(&m); err != nil {
-			t.Fatal(err)
-		}
-		list = append(list, m)
-	}
-	return list
+	return recording.Lines[recordedMessage](t, "golden/local/"+name+".jsonl")
 }

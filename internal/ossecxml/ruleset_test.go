@@ -6,15 +6,14 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"testudo/internal/recording"
 )
 
 // Real files that people wrote: every one that the original's reader takes must
 // be taken.
 func TestParse_RealRuleset(t *testing.T) {
-	const dir = "../../../shared/data/ruleset"
-	if _, err := os.Stat(dir); err != nil {
-		t.Skip("real files not here: shared/data/ruleset")
-	}
+	dir := recording.Path(t, "data/ruleset")
 	files := 0
 	err := filepath.WalkDir(dir, func(name string, e fs.DirEntry, err error) error {
 		if err != nil || e.IsDir() || !strings.HasSuffix(name, ".xml") {

@@ -2,18 +2,17 @@ package rbac
 
 import (
 	"encoding/json"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
+	"testudo/internal/recording"
 	"testudo/internal/result"
 )
 
-// recording is one request of the original's API process.
-type recording struct {
+// recorded is one request of the original's API process.
+type recorded struct {
 	Function  string         `json:"function"`
 	Arguments map[string]any `json:"f_kwargs"`
 	Options   struct {
@@ -22,22 +21,10 @@ type recording struct {
 	Reply json.RawMessage `json:"reply"`
 }
 
-func recordings(t *testing.T) (all []recording) {
+func recordings(t *testing.T) (all []recorded) {
 	t.Helper()
-	files, _ := filepath.Glob("../../../shared/golden/dapi/*.jsonl")
-	if len(files) == 0 {
-		t.Skip("recordings not here: shared/golden/dapi")
-	}
-	for _, name := range files {
-		text, err := os.ReadFile(name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for line := range strings.Lines(string(text)) {
-			var r recording
-			if err := json.Unmarshal([]byte(line), &r); err != nil {
-				t.Fatal(err)
-			}
+	for _, name := range recording.Glob(t, "golden/dapi/*.jsonl") {
+		for _, r := range recording.Lines[recorded](t, name) {
 			if r.Options.Permissions != nil {
 				all = append(all, r)
 			}

@@ -1,19 +1,19 @@
 package result
 
 import (
-	"bufio"
 	"bytes"
 	"encoding/json"
-	"os"
 	"path/filepath"
 	"reflect"
 	"slices"
 	"strings"
 	"testing"
+
+	"testudo/internal/recording"
 )
 
-// recording is one request to a real node and its answer.
-type recording struct {
+// recorded is one request to a real node and its answer.
+type recorded struct {
 	Name     string          `json:"-"`
 	Function string          `json:"function"`
 	Final    string          `json:"final"`
@@ -33,30 +33,17 @@ type recording struct {
 
 // firstOnly tells that the original gives the first node's answer only
 // (docs/dapi.md, the quirk of requests for all nodes that name none).
-func (r recording) firstOnly() bool {
+func (r recorded) firstOnly() bool {
 	return r.Options.Broadcasting && r.Arguments["node_list"] == nil && r.Arguments["agent_list"] == nil
 }
 
 // recordings reads the requests and answers of real nodes. The test is skipped
 // where they are absent.
-func recordings(t testing.TB) (all []recording) {
+func recordings(t testing.TB) (all []recorded) {
 	t.Helper()
-	files, _ := filepath.Glob("../../../shared/golden/dapi/*.jsonl")
-	if len(files) == 0 {
-		t.Skip("recordings not here: shared/golden/dapi")
-	}
-	for _, name := range files {
-		text, err := os.ReadFile(name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		lines := bufio.NewScanner(bytes.NewReader(text))
-		lines.Buffer(nil, len(text)+1)
-		for lines.Scan() {
-			r := recording{Name: filepath.Base(name)}
-			if err := json.Unmarshal(lines.Bytes(), &r); err != nil {
-				t.Fatalf("%s: %v", name, err)
-			}
+	for _, name := range recording.Glob(t, "golden/dapi/*.jsonl") {
+		for _, r := range recording.Lines[recorded](t, name) {
+			r.Name = filepath.Base(name)
 			all = append(all, r)
 		}
 	}

@@ -1,6 +1,7 @@
 package result
 
 import (
+	"bytes"
 	"encoding/json"
 	"slices"
 )
@@ -66,7 +67,7 @@ func (o Object) append(dst []byte) []byte {
 
 // UnmarshalJSON reads an object within the default limits.
 func (o *Object) UnmarshalJSON(data []byte) error {
-	got, err := ReadObject(data, Limits{})
+	got, err := ReadObject(bytes.Clone(data), Limits{}) // the decoder's, who goes on to use it
 	if err != nil {
 		return err
 	}

@@ -1,7 +1,6 @@
 package rulesetapi
 
 import (
-	"bufio"
 	"encoding/json"
 	"os"
 	"path/filepath"
@@ -14,25 +13,16 @@ import (
 
 	"testudo/internal/dapi"
 	"testudo/internal/rbac"
+	"testudo/internal/recording"
 	"testudo/internal/result"
-)
-
-const (
-	recording   = "../../../shared/golden/dapi/ruleset.jsonl"
-	realRuleset = "../../../shared/data/ruleset"
 )
 
 // realWorld is a home with the ruleset that ships with the original.
 func realWorld(t testing.TB) *world {
 	t.Helper()
-	for _, name := range []string{recording, realRuleset} {
-		if _, err := os.Stat(name); err != nil {
-			t.Skip("recordings not here: shared/golden and shared/data")
-		}
-	}
-	dir := t.TempDir()
+	ruleset, dir := recording.Path(t, "data/ruleset"), t.TempDir()
 	for from, to := range map[string]string{"rules": "ruleset/rules", "decoders": "ruleset/decoders", "lists": "etc/lists"} {
-		if err := os.CopyFS(filepath.Join(dir, to), os.DirFS(filepath.Join(realRuleset, from))); err != nil {
+		if err := os.CopyFS(filepath.Join(dir, to), os.DirFS(filepath.Join(ruleset, from))); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -77,26 +67,9 @@ type recorded struct {
 	Reply    json.RawMessage `json:"reply"`
 }
 
-func recordings(t testing.TB) (list []recorded) {
+func recordings(t testing.TB) []recorded {
 	t.Helper()
-	f, err := os.Open(recording)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	lines := bufio.NewScanner(f)
-	lines.Buffer(nil, 1<<20)
-	for lines.Scan() {
-		var r recorded
-		if err := json.Unmarshal(lines.Bytes(), &r); err != nil {
-			t.Fatal(err)
-		}
-		list = append(list, r)
-	}
-	if lines.Err() != nil {
-		t.Fatal(lines.Err())
-	}
-	return list
+	return recording.Lines[recorded](t, "golden/dapi/ruleset.jsonl")
 }
 
 // unordered are the recorded requests whose first items depend there on the
@@ -179,9 +152,6 @@ func typed(t *testing.T, data []byte) map[string]any {
 
 // The request types are those by which the real node was asked.
 func TestFunctions_TypesAsRecorded(t *testing.T) {
-	if _, err := os.Stat(recording); err != nil {
-		t.Skip("recordings not here: shared/golden")
-	}
 	types := map[string]string{}
 	for _, f := range newWorld(t).api.Functions() {
 		types[f.Key()] = string(f.Type)

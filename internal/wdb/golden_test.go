@@ -1,7 +1,6 @@
 package wdb
 
 import (
-	"bufio"
 	"cmp"
 	"encoding/base64"
 	"encoding/json"
@@ -12,10 +11,10 @@ import (
 	"strings"
 	"testing"
 
+	"testudo/internal/recording"
+
 	gocmp "github.com/google/go-cmp/cmp"
 )
-
-const golden = "../../../shared/golden/wdb"
 
 // spoken is one message of a recording.
 type spoken struct {
@@ -26,17 +25,13 @@ type spoken struct {
 	closed bool
 }
 
-// recording reads all connections of a node, in the order of time.
-func recording(t *testing.T, node string) []spoken {
+// conversation reads all connections of a node, in the order of time.
+func conversation(t *testing.T, node string) []spoken {
 	t.Helper()
-	names, err := filepath.Glob(filepath.Join(golden, node+"-???.jsonl"))
-	if err != nil || len(names) == 0 {
-		t.Skipf("no recordings in %s", golden)
-	}
 	var all []spoken
-	for _, name := range names {
-		open := recorded(t, strings.TrimSuffix(name, ".jsonl")+".chunks.jsonl")[0]
-		for _, m := range recorded(t, name) {
+	for _, name := range recording.Glob(t, "golden/wdb/"+node+"-???.jsonl") {
+		open := recording.Lines[recordedMessage](t, strings.TrimSuffix(name, ".jsonl")+".chunks.jsonl")[0]
+		for _, m := range recording.Lines[recordedMessage](t, name) {
 			text := m.Text
 			if m.Base64 != "" {
 				raw, err := base64.StdEncoding.DecodeString(m.Base64)
@@ -58,25 +53,6 @@ type recordedMessage struct {
 	Event  string  `json:"event"`
 	Text   string  `json:"payload_text"`
 	Base64 string  `json:"payload_base64"`
-}
-
-func recorded(t *testing.T, name string) (all []recordedMessage) {
-	t.Helper()
-	f, err := os.Open(name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	lines := bufio.NewScanner(f)
-	lines.Buffer(nil, 1<<20)
-	for lines.Scan() {
-		var m recordedMessage
-		if err := json.Unmarshal(lines.Bytes(), &m); err != nil {
-			t.Fatal(err)
-		}
-		all = append(all, m)
-	}
-	return all
 }
 
 // sameAnswer compares field by field. The one time that differs is when agent 0's
@@ -147,14 +123,14 @@ func replay(t *testing.T, w *world, all []spoken) {
 }
 
 func TestGolden_Master(t *testing.T) {
-	all := recording(t, "master")
+	all := conversation(t, "master")
 	w := newWorld(t, Options{})
 	prepare(w)
 	replay(t, w, all)
 }
 
 func TestGolden_Worker(t *testing.T) {
-	all := recording(t, "w1")
+	all := conversation(t, "w1")
 	w := newWorld(t, Options{SQLWrites: true})
 	prepare(w)
 	// What the agents had told this node before the recording began is in its
@@ -171,10 +147,7 @@ func TestGolden_Worker(t *testing.T) {
 
 // A file that the original made answers as it is.
 func TestGolden_File(t *testing.T) {
-	data, err := os.ReadFile("../../../shared/golden/db/global.db")
-	if err != nil {
-		t.Skip("no recorded database")
-	}
+	data := recording.Read(t, "golden/db/global.db")
 	home, err := os.MkdirTemp("", "wdb")
 	if err != nil {
 		t.Fatal(err)

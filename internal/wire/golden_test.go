@@ -5,17 +5,15 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"io"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
-)
 
-const golden = "../../../shared/golden"
+	"testudo/internal/recording"
+)
 
 // recorded is one message of a recording of real nodes.
 type recorded struct {
@@ -68,51 +66,21 @@ func (r recorded) matches(payload []byte) bool {
 
 func goldenKey(t *testing.T) *Key {
 	t.Helper()
-	text, err := os.ReadFile(filepath.Join(golden, "key.txt"))
-	if err != nil {
-		t.Skip("recordings not here: shared/golden")
-	}
-	return newKey(t, strings.TrimSpace(string(text)))
-}
-
-func readRecords(t *testing.T, name string) (all []recorded) {
-	t.Helper()
-	f, err := os.Open(name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	for dec := json.NewDecoder(f); ; {
-		var r recorded
-		if err := dec.Decode(&r); errors.Is(err, io.EOF) {
-			return all
-		} else if err != nil {
-			t.Fatalf("%s: %v", name, err)
-		}
-		all = append(all, r)
-	}
+	return newKey(t, strings.TrimSpace(string(recording.Read(t, "golden/key.txt"))))
 }
 
 // Each recorded byte is decoded to the recorded message, and sealed again to
 // the recorded byte.
 func TestRecordings(t *testing.T) {
 	k := goldenKey(t)
-	streams, err := filepath.Glob(filepath.Join(golden, "cluster*", "*.bin"))
-	if err != nil || len(streams) == 0 {
-		t.Fatalf("%d recordings, %v", len(streams), err)
-	}
-	for _, stream := range streams {
+	for _, stream := range recording.Glob(t, "golden/cluster*/*.bin") {
 		base, dir := strings.TrimSuffix(stream, ".bin"), "c2s"
 		if strings.HasSuffix(base, ".s2c") {
 			dir = "s2c"
 		}
 		base = base[:len(base)-len(".c2s")]
 		t.Run(filepath.Base(base)+"/"+dir, func(t *testing.T) {
-			sent, err := os.ReadFile(stream)
-			if err != nil {
-				t.Fatal(err)
-			}
-			replay(t, k, sent, dir, readRecords(t, base+".jsonl"))
+			replay(t, k, recording.Read(t, stream), dir, recording.Lines[recorded](t, base+".jsonl"))
 		})
 	}
 }
@@ -151,7 +119,7 @@ func replay(t *testing.T, k *Key, sent []byte, dir string, records []recorded) {
 // cut to the recorded frames.
 func TestRecordings_Divided(t *testing.T) {
 	k := goldenKey(t)
-	records := readRecords(t, filepath.Join(golden, "divided", "divided.jsonl"))
+	records := recording.Lines[recorded](t, "golden/divided/divided.jsonl")
 	joined := 0
 	for _, r := range records {
 		if r.Joined == 0 {
