@@ -3,6 +3,10 @@ package agentapi
 import (
 	"context"
 	"path/filepath"
+	"slices"
+	"sync/atomic"
+
+	"golang.org/x/sync/errgroup"
 
 	"testudo/internal/agent"
 	"testudo/internal/dapi"
@@ -69,36 +73,62 @@ func (x *Changes) enrolmentThere(ctx context.Context) error {
 	return client.Close()
 }
 
-// deleteEach asks for one agent after the other. When the daemon does not answer
-// once, it is not asked again.
+// deletesAtOnce is how many agents the enrolment daemon is asked to remove at a
+// time: it writes client.keys once for all that come together.
+const deletesAtOnce = 64
+
+// deleteEach has agents removed, some at a time. The first is asked for alone: a
+// daemon that does not answer once is not asked again.
 func (x *Changes) deleteEach(ctx context.Context, r *result.Affected, ids []agent.ID, purge bool) (gone []agent.ID, err error) {
-	var silent error
-	for _, id := range ids {
-		said := false
-		failure := silent
-		if silent == nil {
-			request := enrolment.Message{Function: enrolment.FunctionRemove, Arguments: enrolment.Arguments{ID: id.String(), Purge: purge}}
-			_, failure = x.enrolment(ctx, request, func(r *enrolment.Refusal) error {
-				said = true
-				if r.Code == enrolment.CodeUnknownID {
-					return fault.New(fault.UnknownAgent, nil)
-				}
-				return fault.New(fault.RemoveFailed, r.Text)
-			})
+	var silent atomic.Pointer[error]
+	failures := make([]error, len(ids))
+	remove := func(i int) {
+		if before := silent.Load(); before != nil {
+			failures[i] = *before
+			return
 		}
-		switch {
-		case failure == nil:
+		failure, said := x.deleteOne(ctx, ids[i], purge)
+		if failures[i] = failure; failure != nil && !said {
+			silent.CompareAndSwap(nil, &failure)
+		}
+	}
+	var group errgroup.Group
+	group.SetLimit(deletesAtOnce)
+	for i := range ids {
+		if i == 0 {
+			remove(i)
+			continue
+		}
+		group.Go(func() error {
+			remove(i)
+			return nil
+		})
+	}
+	_ = group.Wait() // the functions return no error
+	if ctx.Err() != nil && slices.ContainsFunc(failures, func(err error) bool { return err != nil }) {
+		return nil, context.Cause(ctx)
+	}
+	for i, id := range ids {
+		if failures[i] == nil {
 			gone = append(gone, id)
-		case ctx.Err() != nil:
-			return nil, context.Cause(ctx)
-		default:
-			r.Fail(fault.From(failure), fault.TextID(id.String()))
-			if !said {
-				silent = failure
-			}
+		} else {
+			r.Fail(fault.From(failures[i]), fault.TextID(id.String()))
 		}
 	}
 	return gone, nil
+}
+
+// deleteOne has one agent removed; said is that a failure is the daemon's answer.
+func (x *Changes) deleteOne(ctx context.Context, id agent.ID, purge bool) (failure error, said bool) {
+	request := enrolment.Message{Function: enrolment.FunctionRemove, Arguments: enrolment.Arguments{ID: id.String(), Purge: purge}}
+	_, failure = x.enrolment(ctx, request, func(r *enrolment.Refusal) error {
+		said = true
+		if r.Code == enrolment.CodeUnknownID {
+			return fault.New(fault.UnknownAgent, nil)
+		}
+		return fault.New(fault.RemoveFailed, r.Text)
+	})
+	return failure, said
 }
 
 // matching gives those of the agents that meet filters and a query; the others

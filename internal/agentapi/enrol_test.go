@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -114,4 +115,20 @@ func TestDeleteAgents_SilentDaemon(t *testing.T) {
 	if len(r.requests) != 1 {
 		t.Errorf("asked %q", r.requests)
 	}
+}
+
+// Many are removed together, for the daemon writes its file once for all that it
+// is asked for at the time.
+func TestDeleteAgents_SomeAtATime(t *testing.T) {
+	w := newChangeWorld(t, "m3", everybody)
+	var together sync.WaitGroup // of all but the first
+	together.Add(3)
+	w.enrolment(func(request string) string {
+		if !strings.Contains(request, `"001"`) {
+			together.Done()
+			together.Wait()
+		}
+		return `{"error":0,"data":"Agent deleted successfully."}`
+	})
+	w.expect(asked{function: deleting, args: `{"agent_list": ["001", "002", "003", "005"]}`}, `"001" "002" "003" "005" `)
 }
