@@ -3,6 +3,7 @@ package keystore
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -42,11 +43,22 @@ func liveLines(t rapid.TB, dir string) []string {
 	return list
 }
 
-// model is what the store should hold: entries by id.
-type model struct{ entries map[string]Entry }
+// world is a store, and what it should hold.
+type world struct {
+	*testing.T
+	root    *os.Root
+	dir     string
+	o       Options
+	s       *Store
+	stop    func()
+	entries map[string]Entry // by id
+	given   map[string]bool  // ids
+}
 
-func (m *model) conflicts(a Addition) bool {
-	for _, e := range m.entries {
+func (w *world) start() { w.s, w.stop = start(w.T, w.root, w.o) }
+
+func (w *world) conflicts(a Addition) bool {
+	for _, e := range w.entries {
 		if slices.ContainsFunc(a.Replace, e.Same) {
 			continue
 		}
@@ -57,105 +69,110 @@ func (m *model) conflicts(a Addition) bool {
 	return false
 }
 
+// some gives one of the entries, or one that is none.
+func (w *world) some(rt *rapid.T) Entry {
+	if len(w.entries) == 0 {
+		return Entry{ID: "none"}
+	}
+	return w.entries[rapid.SampledFrom(slices.Sorted(maps.Keys(w.entries))).Draw(rt, "which")]
+}
+
+func (w *world) add(rt *rapid.T) {
+	name := rapid.SampledFrom([]string{"a", "b", "c", "d"}).Draw(rt, "name")
+	a := newcomer(name, rapid.SampledFrom([]string{"any", "10.0.0.1", "10.0.0.2", "10.0.0.0/24"}).Draw(rt, "address"))
+	if rapid.Bool().Draw(rt, "replace") {
+		a.Replace = []Entry{w.some(rt)}
+	}
+	e, err := w.s.Add(w.Context(), a)
+	if conflict := w.conflicts(a); conflict != (err != nil) {
+		rt.Fatalf("add %v: %v, conflict %v", a, err, conflict)
+	}
+	if err != nil {
+		return
+	}
+	if w.given[e.ID] {
+		rt.Fatalf("id %s is given twice", e.ID)
+	}
+	w.given[e.ID] = true
+	for _, old := range a.Replace {
+		delete(w.entries, old.ID)
+	}
+	w.entries[e.ID] = e
+}
+
+func (w *world) remove(rt *rapid.T) {
+	e := w.some(rt)
+	_, err := w.s.Remove(w.Context(), e.ID, rapid.Bool().Draw(rt, "purge"))
+	if _, there := w.entries[e.ID]; there != (err == nil) {
+		rt.Fatal(err)
+	}
+	delete(w.entries, e.ID)
+}
+
+func (w *world) reopen(*rapid.T) {
+	w.stop()
+	w.start()
+}
+
+// die leaves the mark as it is while the store is open.
+func (w *world) die(rt *rapid.T) {
+	before, err := readMark(w.root)
+	if err != nil {
+		rt.Fatal(err)
+	}
+	w.stop()
+	if err := w.s.o.writeMark(w.root, before); err != nil {
+		rt.Fatal(err)
+	}
+	w.start()
+}
+
+// edit adds a comment by hand.
+func (w *world) edit(rt *rapid.T) {
+	f, err := os.OpenFile(filepath.Join(w.dir, keysPath), os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o640)
+	if err != nil {
+		rt.Fatal(err)
+	}
+	defer f.Close()
+	if _, err := f.WriteString("# a comment\n"); err != nil {
+		rt.Fatal(err)
+	}
+}
+
+func (w *world) check(rt *rapid.T) {
+	if w.s.Len() != len(w.entries) {
+		rt.Fatalf("%d entries, want %d", w.s.Len(), len(w.entries))
+	}
+	var want []string
+	for id, e := range w.entries {
+		want = append(want, strings.TrimSuffix(text(e), "\n"))
+		if got, ok := w.s.ByID(id); !ok || !got.Same(e) || !got.Added.Equal(e.Added) {
+			rt.Fatalf("%s is %v, want %v", id, got, e)
+		}
+		if got, ok := w.s.ByName(e.Name); !ok || got.ID != id {
+			rt.Fatalf("%s is not found by name", id)
+		}
+	}
+	got := liveLines(rt, w.dir)
+	slices.Sort(got)
+	slices.Sort(want)
+	if !slices.Equal(got, want) {
+		rt.Fatalf("the file has %q, want %q", got, want)
+	}
+}
+
 // Whatever is done, in whatever order, with the store closed, killed or the file
-// edited between, file and store hold what the model holds, and no id comes twice.
+// edited between, file and store hold the same, what was answered, and no id comes
+// twice.
 func TestStore_AsTheModel(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
-		root, dir := homeInMemory(t)
-		purge := rapid.Bool().Draw(rt, "purge configured")
-		m := model{entries: map[string]Entry{}}
-		given := map[string]bool{}
-		s, stop := start(t, root, Options{Purge: purge, NoSync: true})
-		defer func() { stop() }()
-		name := rapid.SampledFrom([]string{"a", "b", "c", "d"})
-		address := rapid.SampledFrom([]string{"any", "10.0.0.1", "10.0.0.2", "10.0.0.0/24"})
-		some := func() Entry {
-			ids := make([]string, 0, len(m.entries))
-			for id := range m.entries {
-				ids = append(ids, id)
-			}
-			if len(ids) == 0 {
-				return Entry{ID: "none"}
-			}
-			slices.Sort(ids)
-			return m.entries[rapid.SampledFrom(ids).Draw(rt, "which")]
-		}
+		w := &world{T: t, entries: map[string]Entry{}, given: map[string]bool{}}
+		w.root, w.dir = homeInMemory(t)
+		w.o = Options{Purge: rapid.Bool().Draw(rt, "purge configured"), NoSync: true}
+		w.start()
+		defer func() { w.stop() }()
 		rt.Repeat(map[string]func(*rapid.T){
-			"add": func(rt *rapid.T) {
-				a := newcomer(name.Draw(rt, "name"), address.Draw(rt, "address"))
-				if rapid.Bool().Draw(rt, "replace") {
-					a.Replace = []Entry{some()}
-				}
-				e, err := s.Add(t.Context(), a)
-				if conflict := m.conflicts(a); conflict != (err != nil) {
-					rt.Fatalf("add %v: %v, conflict %v", a, err, conflict)
-				}
-				if err != nil {
-					return
-				}
-				if given[e.ID] {
-					rt.Fatalf("id %s is given twice", e.ID)
-				}
-				given[e.ID] = true
-				for _, old := range a.Replace {
-					delete(m.entries, old.ID)
-				}
-				m.entries[e.ID] = e
-			},
-			"remove": func(rt *rapid.T) {
-				e := some()
-				_, err := s.Remove(t.Context(), e.ID, rapid.Bool().Draw(rt, "purge"))
-				if _, there := m.entries[e.ID]; there != (err == nil) {
-					rt.Fatal(err)
-				}
-				delete(m.entries, e.ID)
-			},
-			"close": func(*rapid.T) {
-				stop()
-				s, stop = start(t, root, Options{Purge: purge, NoSync: true})
-			},
-			"die": func(rt *rapid.T) {
-				before, err := readMark(root)
-				if err != nil {
-					rt.Fatal(err)
-				}
-				stop()
-				if err := s.o.writeMark(root, before); err != nil {
-					rt.Fatal(err)
-				}
-				s, stop = start(t, root, Options{Purge: purge, NoSync: true})
-			},
-			"comment by hand": func(rt *rapid.T) {
-				f, err := os.OpenFile(filepath.Join(dir, keysPath), os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o640)
-				if err != nil {
-					rt.Fatal(err)
-				}
-				defer f.Close()
-				if _, err := f.WriteString("# a comment\n"); err != nil {
-					rt.Fatal(err)
-				}
-			},
-			"": func(rt *rapid.T) {
-				if s.Len() != len(m.entries) {
-					rt.Fatalf("%d entries, want %d", s.Len(), len(m.entries))
-				}
-				var want []string
-				for id, e := range m.entries {
-					want = append(want, strings.TrimSuffix(text(e), "\n"))
-					if got, ok := s.ByID(id); !ok || !got.Same(e) || !got.Added.Equal(e.Added) {
-						rt.Fatalf("%s is %v, want %v", id, got, e)
-					}
-					if got, ok := s.ByName(e.Name); !ok || got.ID != id {
-						rt.Fatalf("%s is not found by name", id)
-					}
-				}
-				got := liveLines(rt, dir)
-				slices.Sort(got)
-				slices.Sort(want)
-				if !slices.Equal(got, want) {
-					rt.Fatalf("the file has %q, want %q", got, want)
-				}
-			},
+			"add": w.add, "remove": w.remove, "close": w.reopen, "die": w.die, "edit": w.edit, "": w.check,
 		})
 	})
 }

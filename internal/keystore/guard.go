@@ -1,0 +1,39 @@
+package keystore
+
+import (
+	"context"
+	"os"
+)
+
+// Guard is the lock of a home's keys, for a program that writes client.keys itself
+// in the place of a Store. Whoever has a Store open reads the file anew after it.
+type Guard struct {
+	release func()
+
+	// Open tells whether a process of ours, such as a node at which agents enrol,
+	// had the keys open when the lock was got.
+	Open bool
+}
+
+// Lock takes the lock of the keys of the home at root. Another program has it for
+// moments only; after ten seconds it is ErrLocked.
+func Lock(ctx context.Context, root *os.Root) (*Guard, error) {
+	o := Options{}.withDefaults()
+	release, err := o.lock(ctx, root)
+	if err != nil {
+		return nil, err
+	}
+	p, alone, err := o.present(root)
+	if err != nil {
+		release()
+		return nil, err
+	}
+	if err := p.f.Close(); err != nil {
+		release()
+		return nil, err
+	}
+	return &Guard{release: release, Open: !alone}, nil
+}
+
+// Release gives the lock back.
+func (g *Guard) Release() { g.release() }
