@@ -375,6 +375,31 @@ func TestMaster_AfterUncleanStart(t *testing.T) {
 	})
 }
 
+// After an end as it should be, what was held is held, and nothing else; once.
+func TestMaster_LeavesWhatIsHeld(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		lost := w.heldBy(t, line("web-01"))
+		gone := w.heldBy(t, line("web-02"))
+		w.enrols(t, line("web-03"))
+		w.saveHeld()
+		if _, err := w.keys.Remove(t.Context(), gone.ID, true); err != nil {
+			t.Fatal(err)
+		}
+		for _, want := range []string{lost.ID, ""} {
+			m := NewMaster(MasterConfig{Keys: w.keys, Agents: w.db, Home: w.root})
+			if got := strings.Join(m.held.ids(), " "); got != want {
+				t.Errorf("held: %q, want %q", got, want)
+			}
+		}
+		w.held.end(lost.ID)
+		w.held.end(gone.ID)
+		w.saveHeld()
+		if left, err := readHeld(w.root); err != nil || len(left.Held) > 0 {
+			t.Error(left, err)
+		}
+	})
+}
+
 type unclean struct {
 	*keystore.Store
 	entries []keystore.Entry

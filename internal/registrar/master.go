@@ -68,6 +68,7 @@ func NewMaster(cfg MasterConfig) *Master {
 	cfg.Log = cfg.Log.With(logging.Task("Enrolment"))
 	m := &Master{cfg: cfg, log: cfg.Log, held: newHolding(heldMost)}
 	m.rows = newRows(cfg)
+	m.loadHeld()
 	m.holdDoubtful()
 	m.count()
 	return m
@@ -93,7 +94,7 @@ func (m *Master) holdDoubtful() {
 }
 
 // Run writes to the database what could not be written at once, and counts, until
-// ctx ends.
+// ctx ends. Nobody may ask after that: what is held then is left for the next one.
 func (m *Master) Run(ctx context.Context) error {
 	var counting sync.WaitGroup
 	defer counting.Wait()
@@ -103,6 +104,7 @@ func (m *Master) Run(ctx context.Context) error {
 		}
 	})
 	m.rows.run(ctx)
+	m.saveHeld()
 	return nil
 }
 
