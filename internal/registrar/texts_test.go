@@ -412,8 +412,8 @@ func TestWorker_Retries(t *testing.T) {
 		}
 		answers = []string{`{"error":9008,"message":"Duplicate name"}`}
 		told("Duplicate name", 4, 3*time.Second)
-		answers = []string{`{"error":0,"data":{"id":"007","name":"web-01","ip":"10.0.0.7/32","key":"0f1e"}}`}
-		reg, err := w.Register(t.Context(), r, "192.0.2.7")
+		answers = []string{`{"error":0,"data":{"id":"007","key":"0f1e"}}`}
+		reg, err := w.Register(t.Context(), request(t, line("web-01", "IP:'10.0.0.7/32'")), "192.0.2.7")
 		if err != nil || string(reg.Answer()) != "OSSEC K:'007 web-01 10.0.0.7/32 0f1e'" || reg.Entry.Address != "10.0.0.7" {
 			t.Error(reg, err)
 		}

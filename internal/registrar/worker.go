@@ -137,8 +137,9 @@ func (w *Worker) attempt(ctx context.Context, r enrolment.Request) (*Registratio
 	if err != nil {
 		return nil, err
 	}
-	entry := keystore.Entry{ID: answer.ID, Name: answer.Name, Address: answer.IP, Secret: answer.Key, Added: time.Now()}
-	if address, err := enrolment.ParseAddress(answer.IP); err == nil {
+	// Name and address need not be in the answer (docs/enrolment.md §10).
+	entry := keystore.Entry{ID: answer.ID, Name: r.Name, Address: r.Address, Secret: answer.Key, Added: time.Now()}
+	if address, err := enrolment.ParseAddress(r.Address); err == nil {
 		entry.Address = address.Stored
 	}
 	held := message.Arguments.Held
@@ -150,7 +151,7 @@ func (w *Worker) attempt(ctx context.Context, r enrolment.Request) (*Registratio
 	}
 	w.learn(entry)
 	return &Registration{
-		Entry: entry, Address: answer.IP,
+		Entry: entry, Address: r.Address,
 		delivered: func() {
 			if held {
 				w.confirms.later(entry.ID)
