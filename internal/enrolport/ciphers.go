@@ -28,39 +28,41 @@ var suites = [...]suite{ // read only
 	{tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256, "ECDHE-RSA-AES128-GCM-SHA256", ecdhe + rsaWords + gcm128},
 	{tls.TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA256, "ECDHE-ECDSA-AES128-SHA256", ecdhe + ecdsaWords + cbc128 + sha256},
 	{tls.TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA256, "ECDHE-RSA-AES128-SHA256", ecdhe + rsaWords + cbc128 + sha256},
-	{tls.TLS_ECDHE_ECDSA_WITH_AES_256_CBC_SHA, "ECDHE-ECDSA-AES256-SHA", ecdhe + ecdsaWords + cbc256 + sha1},
-	{tls.TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA, "ECDHE-RSA-AES256-SHA", ecdhe + rsaWords + cbc256 + sha1},
-	{tls.TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA, "ECDHE-ECDSA-AES128-SHA", ecdhe + ecdsaWords + cbc128 + sha1},
-	{tls.TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA, "ECDHE-RSA-AES128-SHA", ecdhe + rsaWords + cbc128 + sha1},
+	{tls.TLS_ECDHE_ECDSA_WITH_AES_256_CBC_SHA, "ECDHE-ECDSA-AES256-SHA", ecdhe + ecdsaWords + cbc256 + tls10},
+	{tls.TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA, "ECDHE-RSA-AES256-SHA", ecdhe + rsaWords + cbc256 + tls10},
+	{tls.TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA, "ECDHE-ECDSA-AES128-SHA", ecdhe + ecdsaWords + cbc128 + tls10},
+	{tls.TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA, "ECDHE-RSA-AES128-SHA", ecdhe + rsaWords + cbc128 + tls10},
 	{tls.TLS_RSA_WITH_AES_256_GCM_SHA384, "AES256-GCM-SHA384", krsa + rsaWords + gcm256},
 	{tls.TLS_RSA_WITH_AES_128_GCM_SHA256, "AES128-GCM-SHA256", krsa + rsaWords + gcm128},
 	{tls.TLS_RSA_WITH_AES_128_CBC_SHA256, "AES128-SHA256", krsa + rsaWords + cbc128 + sha256},
-	{tls.TLS_RSA_WITH_AES_256_CBC_SHA, "AES256-SHA", krsa + rsaWords + cbc256 + sha1},
-	{tls.TLS_RSA_WITH_AES_128_CBC_SHA, "AES128-SHA", krsa + rsaWords + cbc128 + sha1},
-	{tls.TLS_ECDHE_RSA_WITH_3DES_EDE_CBC_SHA, "ECDHE-RSA-DES-CBC3-SHA", ecdhe + rsaWords + tripleDES + sha1},
-	{tls.TLS_RSA_WITH_3DES_EDE_CBC_SHA, "DES-CBC3-SHA", krsa + rsaWords + tripleDES + sha1},
-	{tls.TLS_ECDHE_ECDSA_WITH_RC4_128_SHA, "ECDHE-ECDSA-RC4-SHA", ecdhe + ecdsaWords + rc4},
-	{tls.TLS_ECDHE_RSA_WITH_RC4_128_SHA, "ECDHE-RSA-RC4-SHA", ecdhe + rsaWords + rc4},
-	{tls.TLS_RSA_WITH_RC4_128_SHA, "RC4-SHA", krsa + rsaWords + rc4},
+	{tls.TLS_RSA_WITH_AES_256_CBC_SHA, "AES256-SHA", krsa + rsaWords + cbc256 + ssl3},
+	{tls.TLS_RSA_WITH_AES_128_CBC_SHA, "AES128-SHA", krsa + rsaWords + cbc128 + ssl3},
+	{tls.TLS_ECDHE_RSA_WITH_3DES_EDE_CBC_SHA, "ECDHE-RSA-DES-CBC3-SHA", ecdhe + rsaWords + tripleDES + tls10},
+	{tls.TLS_RSA_WITH_3DES_EDE_CBC_SHA, "DES-CBC3-SHA", krsa + rsaWords + tripleDES + ssl3},
+	{tls.TLS_ECDHE_ECDSA_WITH_RC4_128_SHA, "ECDHE-ECDSA-RC4-SHA", ecdhe + ecdsaWords + rc4 + tls10},
+	{tls.TLS_ECDHE_RSA_WITH_RC4_128_SHA, "ECDHE-RSA-RC4-SHA", ecdhe + rsaWords + rc4 + tls10},
+	{tls.TLS_RSA_WITH_RC4_128_SHA, "RC4-SHA", krsa + rsaWords + rc4 + ssl3},
 }
 
 // The words of OpenSSL's lists that are true of a suite.
 const (
 	ecdhe = " ECDHE EECDH kECDHE kEECDH ECDH "
-	krsa  = " kRSA RSA " // as OpenSSL has it: RSA is either of kRSA and aRSA
+	krsa  = " kRSA RSA "
 
 	ecdsaWords = " aECDSA ECDSA "
-	rsaWords   = " aRSA RSA "
+	rsaWords   = " aRSA "
 
-	gcm256    = " ALL DEFAULT HIGH TLSv1.2 AES AES256 AESGCM SHA384 "
-	gcm128    = " ALL DEFAULT HIGH TLSv1.2 AES AES128 AESGCM SHA256 "
+	gcm256    = " ALL DEFAULT HIGH TLSv1.2 AES AES256 AESGCM "
+	gcm128    = " ALL DEFAULT HIGH TLSv1.2 AES AES128 AESGCM "
 	chacha    = " ALL DEFAULT HIGH TLSv1.2 CHACHA20 "
 	cbc256    = " ALL DEFAULT HIGH AES AES256 CBC "
 	cbc128    = " ALL DEFAULT HIGH AES AES128 CBC "
 	tripleDES = " ALL MEDIUM 3DES CBC "
-	rc4       = " ALL MEDIUM RC4 SHA SHA1 TLSv1 TLSv1.0 SSLv3 COMPLEMENTOFDEFAULT "
-	sha256    = " TLSv1.2 SHA256 "
-	sha1      = " TLSv1 TLSv1.0 SSLv3 SHA SHA1 "
+	rc4       = " ALL MEDIUM RC4 "
+
+	sha256 = " TLSv1.2 SHA256 "
+	tls10  = " TLSv1 TLSv1.0 SHA SHA1 "
+	ssl3   = " SSLv3 SHA SHA1 "
 )
 
 // emptyWords are those that OpenSSL knows and that choose no suite that we have.
@@ -123,7 +125,10 @@ func choose(words string) (chosen [len(suites)]bool, known bool) {
 		chosen[i] = true
 	}
 	for word := range strings.SplitSeq(words, "+") {
-		found := strings.Contains(emptyWords, " "+word+" ") && word != ""
+		if word == "" {
+			return chosen, false
+		}
+		found := strings.Contains(emptyWords, " "+word+" ")
 		for i, s := range suites {
 			if s.is(word) {
 				found = true

@@ -114,10 +114,10 @@ func NewClient(cfg ClientConfig) (*Client, error) {
 
 // splitAddress takes host:port, host, or an IPv6 address with or without brackets.
 func splitAddress(text string) (host, port string) {
-	if host, port, err := net.SplitHostPort(text); err == nil {
+	if host, port, err := net.SplitHostPort(text); err == nil && port != "" {
 		return host, port
 	}
-	return strings.Trim(text, "[]"), strconv.Itoa(enrolment.DefaultPort)
+	return strings.Trim(strings.TrimSuffix(text, "]:"), "[]"), strconv.Itoa(enrolment.DefaultPort)
 }
 
 // verify checks a server's certificate.

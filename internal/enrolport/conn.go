@@ -16,8 +16,6 @@ import (
 )
 
 const (
-	// settleTime is how long a request that lacks only its newline is waited for.
-	settleTime = 100 * time.Millisecond
 	// writeTime is what an answer may take to leave.
 	writeTime = 5 * time.Second
 	// lingerTime is how long an agent may take to close the connection.
@@ -27,17 +25,12 @@ const (
 	// lingerBytes is what a peer may go on to send after its request.
 	lingerBytes = 256 << 10
 
-	// firstRead is the room for a request at first, in bytes.
-	firstRead = 1024
 	// recordHandshake is the first byte of TLS.
 	recordHandshake = 0x16
 )
 
 // errCut is returned when the server itself has ended a connection.
 var errCut = errors.New("the connection was closed for another or for the end")
-
-// errNothing is returned when no request came.
-var errNothing = errors.New("no request came")
 
 // conn is one connection.
 type conn struct {
@@ -73,10 +66,19 @@ func (c *conn) wasCut() bool {
 	return c.gone
 }
 
-// begun is a connection whose first byte has been read.
+// begun is a connection whose first byte has been read. It counts what is sent.
 type begun struct {
 	*net.TCPConn
-	first []byte // what Read gives before all else
+	first    []byte // what Read gives before all else
+	sent     int
+	answered int // of sent, what ends with the answer
+}
+
+// Write counts.
+func (b *begun) Write(p []byte) (int, error) {
+	n, err := b.TCPConn.Write(p)
+	b.sent += n
+	return n, err
 }
 
 // Read gives the first byte again, and then what follows it.
@@ -130,7 +132,7 @@ func (s *Server) handshake(c *conn) (*tls.Conn, error) {
 		return nil, errNoTLS
 	}
 	s.room.heard(c)
-	secured := tls.Server(&begun{c.net, first}, s.tls)
+	secured := tls.Server(&begun{TCPConn: c.net, first: first}, s.tls)
 	if err := secured.Handshake(); err != nil {
 		return nil, &handshakeError{err}
 	}
@@ -143,51 +145,9 @@ func (s *Server) handshake(c *conn) (*tls.Conn, error) {
 	return secured, nil
 }
 
-// read reads one request. Pieces of it are put together as long as time lasts;
-// then what is there has to do.
+// read reads one request.
 func (s *Server) read(c *conn, secured *tls.Conn) ([]byte, error) {
-	end := time.Now().Add(s.cfg.ReadTime)
-	if err := c.until(end); err != nil {
-		return nil, err
-	}
-	line := make([]byte, 0, firstRead)
-	for {
-		if len(line) == cap(line) {
-			larger := make([]byte, len(line), min(4*cap(line), enrolment.MaxLine))
-			copy(larger, line)
-			line = larger
-		}
-		n, err := secured.Read(line[len(line):cap(line)])
-		line = line[:len(line)+n]
-		switch {
-		case err == nil:
-		case len(line) == 0 && (isTimeout(err) || errors.Is(err, io.EOF)):
-			return nil, errNothing
-		case len(line) == 0 || !isTimeout(err) && !errors.Is(err, io.EOF):
-			return nil, err
-		default:
-			return line, nil
-		}
-		s.room.heard(c)
-		switch reached := extentOf(line); {
-		case reached == whole, len(line) == enrolment.MaxLine:
-			return line, nil
-		case reached == perhaps:
-			err = c.until(earlier(end, time.Now().Add(settleTime)))
-		default:
-			err = c.until(end)
-		}
-		if err != nil {
-			return nil, err
-		}
-	}
-}
-
-func earlier(a, b time.Time) time.Time {
-	if a.Before(b) {
-		return a
-	}
-	return b
+	return readRequest(secured, time.Now().Add(s.cfg.ReadTime), c.until, func() { s.room.heard(c) })
 }
 
 // answer has the registrar decide and tells the agent. result is for the metrics.
@@ -204,16 +164,15 @@ func (s *Server) answer(ctx context.Context, c *conn, secured *tls.Conn, line []
 	if err != nil {
 		return s.refuse(c, secured, request.Name, err)
 	}
-	err = s.write(c, secured, registration.Answer())
-	switch {
-	case isUnsent(err):
+	if err := s.write(c, secured, registration.Answer()); err != nil {
 		s.stats.lost.Add(1)
 		s.report.lost(c.peer, request.Name, err)
 		undo, cancel := context.WithTimeout(context.WithoutCancel(ctx), lostTime)
 		defer cancel()
 		registration.Lost(undo)
 		return "lost"
-	case err == nil && s.arrived(c):
+	}
+	if s.arrived(c, secured.NetConn().(*begun)) {
 		s.stats.keys.Add(1)
 		registration.Delivered()
 		return "key"
@@ -242,56 +201,45 @@ func (s *Server) refuse(c *conn, secured *tls.Conn, name string, err error) (res
 	return "refused"
 }
 
-// unsentError is a failure of which it is certain that the peer has nothing.
-type unsentError struct{ err error }
-
-func (e *unsentError) Error() string { return e.err.Error() }
-func (e *unsentError) Unwrap() error { return e.err }
-
-func isUnsent(err error) bool {
-	_, is := errors.AsType[*unsentError](err)
-	return is
-}
-
 // write sends each text as a record of its own and ends our half of the
-// connection.
+// connection. After an error the peer has nothing of the last text.
 func (s *Server) write(c *conn, secured *tls.Conn, texts ...[]byte) error {
 	if err := c.until(time.Now().Add(writeTime)); err != nil {
-		return &unsentError{err}
+		return err
 	}
 	for _, text := range texts {
 		if _, err := secured.Write(text); err != nil {
-			return &unsentError{err}
+			return err
 		}
 	}
-	if err := secured.CloseWrite(); err != nil {
-		return err
-	}
-	return c.net.CloseWrite()
+	wire := secured.NetConn().(*begun)
+	wire.answered = wire.sent
+	// An agent may have read its answer and be gone by now: that is no failure.
+	_ = secured.CloseWrite()
+	_ = c.net.CloseWrite()
+	return nil
 }
 
 // linger waits for the peer to close, so that the kernel does not throw the
-// answer away for what the peer has still sent. ended is false when the peer took
-// too long.
-func (s *Server) linger(c *conn) (ended bool) {
+// answer away for what the peer has still sent.
+func (s *Server) linger(c *conn) {
 	s.room.heard(c)
 	if err := c.until(time.Now().Add(lingerTime)); err != nil {
-		return false
+		return
 	}
-	_, err := io.Copy(io.Discard, io.LimitReader(c.net, lingerBytes))
-	return !isTimeout(err)
+	_, _ = io.Copy(io.Discard, io.LimitReader(c.net, lingerBytes)) // however it ends
 }
 
 // arrived waits for the peer to close and tells whether its system has taken the
 // whole answer.
-func (s *Server) arrived(c *conn) bool {
+func (s *Server) arrived(c *conn, wire *begun) bool {
 	s.linger(c)
 	for pause := time.Millisecond; ; pause *= 2 {
 		left, err := unacknowledged(c.net)
 		switch {
 		case err != nil:
 			return false
-		case left == 0:
+		case left <= wire.sent-wire.answered:
 			return true
 		case pause > lingerTime/2 || c.wasCut():
 			return false

@@ -14,8 +14,8 @@ import (
 	"testudo/internal/logging"
 )
 
-// Of lines that a stranger can cause, so many come one by one; of what is beyond,
-// one in ten minutes.
+// Of lines that a stranger can cause, so many come one by one; what is beyond is
+// counted, and that is told every ten minutes.
 const (
 	linesPerSecond = 10
 	linesAtOnce    = 100
@@ -23,22 +23,26 @@ const (
 
 // reporter writes what an operator needs to know (docs/logs.md, "Enrolment port").
 type reporter struct {
-	log   *slog.Logger
-	again logging.Recurring
-	free  *rate.Limiter
+	log      *slog.Logger
+	again    logging.Recurring
+	requests *rate.Limiter // of lines that requests came
+	troubles *rate.Limiter // of all others that strangers cause
 }
 
 func newReporter(log *slog.Logger) *reporter {
-	return &reporter{log: log.With(logging.Task("Enrolment")), free: rate.NewLimiter(linesPerSecond, linesAtOnce)}
+	return &reporter{
+		log:      log.With(logging.Task("Enrolment")),
+		requests: rate.NewLimiter(linesPerSecond, linesAtOnce), troubles: rate.NewLimiter(linesPerSecond, linesAtOnce),
+	}
 }
 
-// line writes a line that a stranger caused, while there are few of them.
-func (r *reporter) line(level slog.Level, msg string, attrs ...slog.Attr) {
-	if r.free.Allow() {
+// trouble writes a line that a stranger caused, while there are few of them.
+func (r *reporter) trouble(level slog.Level, msg string, attrs ...slog.Attr) {
+	if r.troubles.Allow() {
 		r.log.LogAttrs(context.Background(), level, msg, attrs...)
 		return
 	}
-	r.again.Fail(r.log, level, msg, attrs...)
+	r.again.Fail(r.log, slog.LevelWarn, "More goes wrong at the enrolment port than is written here.")
 }
 
 func (r *reporter) opened(addresses []string, password bool) {
@@ -80,7 +84,11 @@ func (r *reporter) connected(peer netip.AddrPort) {
 }
 
 func (r *reporter) requested(peer netip.AddrPort, name string) {
-	r.line(slog.LevelInfo, "Received request for a new agent ("+name+") from: "+peer.Addr().String())
+	if r.requests.Allow() {
+		r.log.Info("Received request for a new agent (" + name + ") from: " + peer.Addr().String())
+		return
+	}
+	r.again.Fail(r.log, slog.LevelInfo, "More agents ask for a key than are written here.")
 }
 
 func (r *reporter) noTLS(peer netip.AddrPort, err error) {
@@ -88,23 +96,29 @@ func (r *reporter) noTLS(peer netip.AddrPort, err error) {
 		slog.String("address", peer.Addr().String()), slog.Any("err", err))
 }
 
+// mostWhy is how much of a refusal, which quotes the request, a line shows.
+const mostWhy = 300
+
 func (r *reporter) refused(peer netip.AddrPort, name string, why *enrolment.Refusal) {
-	r.line(slog.LevelWarn, "Refused a request for a new agent.", slog.String("name", name),
-		slog.String("address", peer.Addr().String()), slog.String("why", logging.Quote(why.Text)))
+	attrs := []slog.Attr{slog.String("address", peer.Addr().String()), slog.String("why", why.Text[:min(len(why.Text), mostWhy)])}
+	if name != "" {
+		attrs = append(attrs, slog.String("name", name))
+	}
+	r.trouble(slog.LevelWarn, "Refused a request for a new agent.", attrs...)
 }
 
 func (r *reporter) failed(peer netip.AddrPort, name string, err error) {
-	r.line(slog.LevelError, "A registration failed.", slog.String("name", name),
+	r.trouble(slog.LevelError, "A registration failed.", slog.String("name", name),
 		slog.String("address", peer.Addr().String()), slog.Any("err", err))
 }
 
 func (r *reporter) lost(peer netip.AddrPort, name string, err error) {
-	r.line(slog.LevelWarn, "An agent went before it had its key; the key is taken back.", slog.String("name", name),
+	r.trouble(slog.LevelWarn, "An agent went before it had its key; the key is taken back.", slog.String("name", name),
 		slog.String("address", peer.Addr().String()), slog.Any("err", err))
 }
 
 func (r *reporter) unknown(peer netip.AddrPort, name string) {
-	r.line(slog.LevelWarn, "Nobody knows whether an agent has got its key; it stays, and the agent may enrol anew.",
+	r.trouble(slog.LevelWarn, "Nobody knows whether an agent has got its key; it stays, and the agent may enrol anew.",
 		slog.String("name", name), slog.String("address", peer.Addr().String()))
 }
 

@@ -2,8 +2,75 @@ package enrolport
 
 import (
 	"bytes"
+	"errors"
+	"io"
 	"strings"
+	"time"
+
+	"testudo/internal/enrolment"
 )
+
+const (
+	// settleTime is how long a request that lacks only its newline is waited for.
+	settleTime = 100 * time.Millisecond
+	// firstRead is the room for a request at first, in bytes.
+	firstRead = 1024
+)
+
+// errNothing is returned when no request came.
+var errNothing = errors.New("no request came")
+
+// readRequest reads one request before end. Pieces of it are put together as long
+// as time lasts; then what is there has to do. until bounds the reads to come,
+// heard is told of each piece.
+func readRequest(in io.Reader, end time.Time, until func(time.Time) error, heard func()) ([]byte, error) {
+	if err := until(end); err != nil {
+		return nil, err
+	}
+	line := make([]byte, 0, firstRead)
+	for {
+		if len(line) == cap(line) {
+			larger := make([]byte, len(line), min(4*cap(line), enrolment.MaxLine))
+			copy(larger, line)
+			line = larger
+		}
+		n, err := in.Read(line[len(line):cap(line)])
+		line = line[:len(line)+n]
+		if err != nil {
+			return line, readEnded(len(line), err)
+		}
+		heard()
+		switch reached := extentOf(line); {
+		case reached == whole, len(line) == enrolment.MaxLine:
+			return line, nil
+		case reached == perhaps:
+			err = until(earlier(end, time.Now().Add(settleTime)))
+		default:
+			err = until(end)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+}
+
+// readEnded tells what an error means after n bytes of a request.
+func readEnded(n int, err error) error {
+	switch {
+	case !isTimeout(err) && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF):
+		return err
+	case n == 0:
+		return errNothing
+	}
+	return nil
+}
+
+func earlier(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
+}
 
 const (
 	passwordWord = "OSSEC PASS: "

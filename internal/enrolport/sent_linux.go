@@ -6,9 +6,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// unacknowledged tells how many bytes of what was sent on a connection whose
-// sending half is closed the peer's system has not taken yet. The end of the
-// sending half counts as a byte on the wire, but is none of the answer.
+// unacknowledged tells how many bytes of what was sent on a connection the peer's
+// system has not taken yet, or not taken before the connection ended. Our sending
+// half is closed: its end counts as a byte for the system, but is none here.
 func unacknowledged(c *net.TCPConn) (int, error) {
 	raw, err := c.SyscallConn()
 	if err != nil {
