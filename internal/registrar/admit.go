@@ -91,7 +91,9 @@ func (m *Master) place(ctx context.Context, w wanted) (entry keystore.Entry, rep
 		if wait == nil {
 			return entry, replaced, d
 		}
-		if err := wait.settled(ctx); err != nil {
+		err = wait.settled(ctx)
+		m.held.waited(wait)
+		if err != nil {
 			return entry, nil, internal(w, err)
 		}
 	}
@@ -130,7 +132,8 @@ func (m *Master) placeLocked(ctx context.Context, w wanted, patient bool) (entry
 }
 
 // examine makes the checks that concern other agents, in their order
-// (docs/enrolment.md §5, §9), and gives those that have to go.
+// (docs/enrolment.md §5, §9), and gives those that have to go. Whoever gets a
+// registration to wait for says when he has.
 func (m *Master) examine(ctx context.Context, w wanted, patient bool) (replace []keystore.Entry, wait *held, d *denial) {
 	look := func(old keystore.Entry, there bool, deny func(wanted) *denial) {
 		if !there || wait != nil || d != nil || contains(replace, old) {
@@ -192,8 +195,11 @@ func (m *Master) judge(ctx context.Context, old keystore.Entry, w wanted, patien
 		m.held.end(old.ID) // whoever asks has this key
 		h = nil
 	}
-	if h != nil && patient && time.Since(h.since) < settleTime {
-		return verdict{wait: h}
+	if h != nil && time.Since(h.since) < settleTime {
+		if patient && m.held.mayWait(h) {
+			return verdict{wait: h}
+		}
+		h = nil // as if its agent had the key, which is likely
 	}
 	existing, err := m.state(ctx, old)
 	if h != nil {

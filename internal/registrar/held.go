@@ -13,6 +13,11 @@ const (
 	heldMost = 100_000
 	// heldTime is how long one is held.
 	heldTime = time.Hour
+	// waitersOfOne and waitersMost bound who waits for what becomes of a held
+	// registration: one agent comes again once, and whoever waits is in the way of
+	// others.
+	waitersOfOne = 2
+	waitersMost  = 128
 )
 
 // held is a registration of which it is not known whether its key has reached the
@@ -21,6 +26,8 @@ type held struct {
 	entry keystore.Entry
 	since time.Time
 	over  chan struct{} // closed when it is not held any more
+
+	waiters int // for what becomes of it; guarded by holding.mu
 }
 
 // holding is the registrations that are held, by id.
@@ -31,6 +38,8 @@ type holding struct {
 	mu    sync.Mutex
 	order list.List // of *held, the oldest first
 	byID  map[string]*list.Element
+
+	waiters int
 }
 
 func newHolding(limit int) *holding {
@@ -68,6 +77,27 @@ func (h *holding) end(id string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.endLocked(h.byID[id])
+}
+
+// mayWait counts somebody who waits for what becomes of a registration, unless
+// there are enough.
+func (h *holding) mayWait(one *held) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if one.waiters >= waitersOfOne || h.waiters >= waitersMost {
+		return false
+	}
+	one.waiters++
+	h.waiters++
+	return true
+}
+
+// waited ends what mayWait has begun.
+func (h *holding) waited(one *held) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	one.waiters--
+	h.waiters--
 }
 
 func (h *holding) len() int {

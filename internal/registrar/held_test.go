@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -411,6 +412,40 @@ func (u unclean) Each(f func(keystore.Entry) bool) {
 	for _, e := range u.entries {
 		f(e)
 	}
+}
+
+// Few wait for one registration, and not too many in all; the others are answered
+// as if the key had arrived.
+func TestHeld_WaitersAreBounded(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		names := waitersMost/waitersOfOne + 10
+		for i := range names {
+			w.heldBy(t, line("web-"+strconv.Itoa(i)))
+		}
+		var all sync.WaitGroup
+		var answered, waited, succeeded atomic.Int32
+		for i := range names {
+			for range 2 * waitersOfOne {
+				all.Go(func() {
+					start := time.Now()
+					reg, err := w.Register(t.Context(), request(t, line("web-"+strconv.Itoa(i))), "")
+					if time.Since(start) == 0 {
+						answered.Add(1)
+					} else if waited.Add(1); err == nil {
+						succeeded.Add(1)
+						reg.Delivered()
+					}
+				})
+			}
+		}
+		all.Wait()
+		if answered.Load() != int32(2*waitersOfOne*names-waitersMost) || waited.Load() != waitersMost {
+			t.Error(answered.Load(), "were answered at once,", waited.Load(), "waited")
+		}
+		if n := succeeded.Load(); n < waitersMost/waitersOfOne || w.held.waiters != 0 || w.keys.Len() != names {
+			t.Error(n, w.held.waiters, w.keys.Len())
+		}
+	}, keeping)
 }
 
 func TestHolding_IsBounded(t *testing.T) {
