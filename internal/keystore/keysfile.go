@@ -147,9 +147,11 @@ func (k *keysFile) append(lines []byte) error {
 		err = dataSync(k.end)
 	}
 	if err != nil {
-		err = errors.Join(err, k.cut(before, before+int64(n)))
-		k.forget()
-		return err
+		if cutErr := k.cut(before, before+int64(n)); cutErr != nil {
+			k.forget()
+			return errors.Join(err, cutErr)
+		}
+		return errors.Join(err, k.left(before))
 	}
 	k.unended = false
 	return k.left(before + int64(n))

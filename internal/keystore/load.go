@@ -77,7 +77,7 @@ func (s *Store) cleanTemporary() {
 func (s *Store) parse(text string) *table {
 	t, bad := parseTable(text)
 	if err := readTimestamps(s.root, t); err != nil {
-		s.times.Fail(s.o.Log, slog.LevelWarn, "The times of enrolment cannot be read.", slog.Any("error", err))
+		s.o.Log.Warn("The times of enrolment cannot be read.", slog.Any("error", err))
 	}
 	s.logBad(bad)
 	return t
@@ -109,6 +109,8 @@ func (s *Store) look() error {
 	}
 	if s.file.missing && s.t.live > 0 {
 		s.missing.Fail(s.o.Log, slog.LevelWarn, "client.keys is not there. The next change writes it again.")
+	} else {
+		s.missing.Recovered(s.o.Log, "client.keys is there again.")
 	}
 	if !touched {
 		return nil
@@ -148,17 +150,26 @@ func (s *Store) look() error {
 // refresh is look for when nobody waits for it: it takes no lock unless there is
 // something to read.
 func (s *Store) refresh(ctx context.Context) {
-	if touched, err := s.file.touched(); err == nil && !touched && !s.file.missing {
-		return
+	touched, err := s.file.touched()
+	if err != nil || touched || s.file.missing {
+		err = s.lookLocked(ctx)
 	}
-	release, err := s.o.lock(ctx, s.root)
-	if err == nil {
-		err = s.look()
-		release()
-	}
-	if err != nil && ctx.Err() == nil {
+	switch {
+	case err == nil:
+		s.looks.Recovered(s.o.Log, "client.keys can be looked at again.")
+	case ctx.Err() == nil:
 		s.looks.Fail(s.o.Log, slog.LevelWarn, "client.keys cannot be looked at.", slog.Any("error", err))
 	}
+}
+
+// lookLocked is look with the lock of the keys.
+func (s *Store) lookLocked(ctx context.Context) error {
+	release, err := s.o.lock(ctx, s.root)
+	if err != nil {
+		return err
+	}
+	defer release()
+	return s.look()
 }
 
 // writeMark has the mark say that we are open, and the highest id.

@@ -289,3 +289,31 @@ func FuzzTable(f *testing.F) {
 		}
 	})
 }
+
+// Whatever stands in agents-timestamp, only what is a line of an entry counts, and
+// it counts as it would be written.
+func FuzzTimestamps(f *testing.F) {
+	f.Add("007 web-01 any 2026-01-02 03:04:05\n")
+	f.Add("008 db-01 any 2026-01-02 03:04:05\n007 web-01 any 2026-01-02 03:04:05")
+	f.Add("007 web-01 2026-01-02 03:04:05\n007\n\n 007 web-01\n007 web-01 2026-13-02 03:04:05")
+	f.Fuzz(func(t *testing.T, content string) {
+		keys, _ := parseTable("007 web-01 any k\n# comment\n008 db-01 10.0.0.0/8 k\n003 !gone any k\n")
+		next := 0
+		for text := range strings.Lines(content) {
+			next = keys.stamp(text, next)
+		}
+		again, _ := parseTable("007 web-01 any k\n# comment\n008 db-01 10.0.0.0/8 k\n003 !gone any k\n")
+		for i := range keys.lines {
+			l := &keys.lines[i]
+			if l.added != 0 && l.kind != live {
+				t.Errorf("%q has a time", l.text)
+			}
+			if b := timestamp(nil, l); len(b) > 0 {
+				again.stamp(string(b), i)
+			}
+			if again.lines[i].added != l.added {
+				t.Errorf("%q: %d is written as %d", l.text, l.added, again.lines[i].added)
+			}
+		}
+	})
+}

@@ -50,6 +50,9 @@ func (s *Store) commit(ctx context.Context, batch []*op) {
 	batch = begin(batch)
 	release, err := s.o.lock(ctx, s.root)
 	if err != nil {
+		if ctx.Err() != nil {
+			err = ErrClosed
+		}
 		answer(batch, err)
 		return
 	}
@@ -117,9 +120,7 @@ func (s *Store) write(p *plan) error {
 		}
 	}
 	undo, err := s.o.appendTimestamps(s.root, p.fresh.lines)
-	if err != nil {
-		s.times.Fail(s.o.Log, slog.LevelWarn, "The times of enrolment cannot be written.", slog.Any("error", err))
-	}
+	s.noteTimes(err)
 	if p.rewrites() || s.file.missing || s.file.seen == nil {
 		err = s.rewrite(p)
 	} else {
@@ -129,6 +130,16 @@ func (s *Store) write(p *plan) error {
 		undo()
 	}
 	return err
+}
+
+// noteTimes logs that the times of enrolment could not be written, which changes
+// nothing else.
+func (s *Store) noteTimes(err error) {
+	if err != nil {
+		s.times.Fail(s.o.Log, slog.LevelWarn, "The times of enrolment cannot be written.", slog.Any("error", err))
+		return
+	}
+	s.times.Recovered(s.o.Log, "The times of enrolment are written again.")
 }
 
 func (s *Store) append(p *plan) error {
@@ -162,9 +173,7 @@ func (s *Store) rewrite(p *plan) error {
 	if err := s.file.rewrite(t); err != nil {
 		return err
 	}
-	if err := s.o.rewriteTimestamps(s.root, t); err != nil {
-		s.times.Fail(s.o.Log, slog.LevelWarn, "The times of enrolment cannot be written.", slog.Any("error", err))
-	}
+	s.noteTimes(s.o.rewriteTimestamps(s.root, t))
 	s.mu.Lock()
 	s.t = t
 	s.mu.Unlock()
