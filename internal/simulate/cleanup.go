@@ -40,28 +40,36 @@ func Cleanup(ctx context.Context, o Options) (removed Removed, err error) {
 	return removed, nil
 }
 
+// removeKeys takes the keys of our agents away, which it returns, where the
+// master's home is known.
+func (s *Simulation) removeKeys(ctx context.Context) (map[agent.ID]string, error) {
+	ids := map[agent.ID]string{}
+	if s.root == nil {
+		return ids, nil
+	}
+	guard, err := lockKeys(ctx, s.nodes[0].home, s.root)
+	if err != nil {
+		return nil, err
+	}
+	defer guard.Release()
+	keys, err := openKeys(s.root)
+	if err != nil || len(keys.ours) == 0 {
+		return ids, err
+	}
+	maps.Copy(ids, keys.ours)
+	clear(keys.ours)
+	return ids, writeKeys(s.root, keys)
+}
+
 // removeAgents takes the keys away first and waits until they are gone on all
 // nodes, so that no node makes the rows anew. Then it deletes these everywhere
 // itself: a node takes the loss of most of its agents for an accident and waits.
 func (s *Simulation) removeAgents(ctx context.Context) (int, error) {
-	ids := map[agent.ID]string{}
-	if s.root != nil {
-		if err := noEnrolment(s.nodes[0].home); err != nil {
-			return 0, err
-		}
-		keys, err := openKeys(s.root)
-		if err != nil {
-			return 0, err
-		}
-		maps.Copy(ids, keys.ours)
-		if len(keys.ours) > 0 {
-			clear(keys.ours)
-			if err := writeKeys(s.root, keys); err != nil {
-				return 0, err
-			}
-		}
+	ids, err := s.removeKeys(ctx)
+	if err != nil {
+		return 0, err
 	}
-	err := s.eachWorkerHome(ctx, func(root *os.Root) (bool, error) {
+	err = s.eachWorkerHome(ctx, func(root *os.Root) (bool, error) {
 		keys, err := openKeys(root)
 		return err == nil && len(keys.ours) == 0, err
 	})

@@ -2,6 +2,7 @@ package simulate
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -14,6 +15,7 @@ import (
 
 	"testudo/internal/agent"
 	"testudo/internal/atomicfile"
+	"testudo/internal/keystore"
 )
 
 const (
@@ -22,18 +24,32 @@ const (
 	authSocket = "queue/sockets/auth"
 )
 
-// ErrEnrolment is returned when an enrolment daemon runs on the master: it has
-// client.keys in memory and would write it again without our lines.
+// ErrEnrolment is returned when another enrolment daemon than that of a Testudo
+// node runs on the master: it has client.keys in memory and would write it again
+// without our lines.
 var ErrEnrolment = errors.New("an enrolment daemon is running and owns client.keys; stop it for the time of the simulation")
 
-// noEnrolment refuses to work beside an enrolment daemon.
-func noEnrolment(home string) error {
+// lockKeys keeps others of ours from changing client.keys of a home: a node at
+// which agents enrol reads it anew afterwards. Beside another enrolment daemon it
+// refuses to work.
+func lockKeys(ctx context.Context, home string, root *os.Root) (*keystore.Guard, error) {
+	if err := root.MkdirAll("var/run", 0o770); err != nil {
+		return nil, fmt.Errorf("lock client.keys: %w", err)
+	}
+	guard, err := keystore.Lock(ctx, root)
+	if err != nil {
+		return nil, err
+	}
+	if guard.Open {
+		return guard, nil
+	}
 	conn, err := net.Dial("unix", filepath.Join(home, authSocket))
 	if err != nil {
-		return nil //nolint:nilerr // nobody answers: that is what we want
+		return guard, nil //nolint:nilerr // nobody answers: that is what we want
 	}
 	conn.Close()
-	return fmt.Errorf("%s: %w", home, ErrEnrolment)
+	guard.Release()
+	return nil, fmt.Errorf("%s: %w", home, ErrEnrolment)
 }
 
 // openKeys reads client.keys of a home; one that is not there is empty.

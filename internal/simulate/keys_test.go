@@ -13,6 +13,7 @@ import (
 	"pgregory.net/rapid"
 
 	"testudo/internal/agent"
+	"testudo/internal/keystore"
 )
 
 func TestOurs(t *testing.T) {
@@ -190,25 +191,48 @@ func TestGroups_OnlyOurOwn(t *testing.T) {
 	}
 }
 
-func TestNoEnrolment(t *testing.T) {
+// Beside a node at which agents enrol the simulator may write; beside another
+// daemon it may not.
+func TestLockKeys(t *testing.T) {
 	dir, err := os.MkdirTemp("", "sim-")
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	if err := noEnrolment(dir); err != nil {
-		t.Error(err)
+	for _, below := range []string{"etc", "queue/sockets", "queue/db"} {
+		if err := os.MkdirAll(filepath.Join(dir, below), 0o750); err != nil {
+			t.Fatal(err)
+		}
 	}
-	if err := os.MkdirAll(filepath.Join(dir, "queue/sockets"), 0o750); err != nil {
+	root, err := os.OpenRoot(dir)
+	if err != nil {
 		t.Fatal(err)
+	}
+	defer root.Close()
+	try := func() error {
+		guard, err := lockKeys(t.Context(), dir, root)
+		if err == nil {
+			guard.Release()
+		}
+		return err
+	}
+	if err := try(); err != nil {
+		t.Error(err)
 	}
 	ln, err := net.Listen("unix", filepath.Join(dir, authSocket))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer ln.Close()
-	if err := noEnrolment(dir); !errors.Is(err, ErrEnrolment) {
-		t.Errorf("got %v", err)
+	if err := try(); !errors.Is(err, ErrEnrolment) {
+		t.Errorf("beside another daemon: %v", err)
+	}
+	ours, err := keystore.Open(root, keystore.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(try(), ours.Close()); err != nil {
+		t.Errorf("beside one of ours: %v", err)
 	}
 }
 

@@ -79,10 +79,12 @@ func (s *Simulation) registerKeys(ctx context.Context) (map[agent.ID]string, err
 		_, err := keys.extend(s.o.Count, highest)
 		return keys.ours, err
 	}
-	if err := noEnrolment(s.nodes[0].home); err != nil {
+	guard, err := lockKeys(ctx, s.nodes[0].home, s.root)
+	if err != nil {
 		return nil, err
 	}
-	keys, err := openKeys(s.root)
+	defer guard.Release()
+	keys, err = openKeys(s.root)
 	if err != nil {
 		return nil, err
 	}
