@@ -70,3 +70,14 @@ func TestParseInterval(t *testing.T) {
 		}
 	}
 }
+
+func FuzzParseInterval(f *testing.F) {
+	for _, text := range []string{"1h", "0x1fm", "010d", " +5s", "99999999999999999999d", "08", "-1", "1hour"} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		if d, err := ParseInterval(text); d < 0 || d%time.Second != 0 || err != nil && d != 0 {
+			t.Fatalf("%q is %v, %v", text, d, err)
+		}
+	})
+}

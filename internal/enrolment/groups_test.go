@@ -90,3 +90,29 @@ func TestSplitGroups_EmptyNamesDoNotCount(t *testing.T) {
 		}
 	}
 }
+
+func FuzzCheckGroups(f *testing.F) {
+	for _, list := range []string{
+		"default,web", "a,,b", ",", "a b", "a,b c", "b,a,b", "a:;@()", "g\x00", strings.Repeat("a,", 127) + "a", strings.Repeat("a,", 128) + "a",
+		strings.Repeat("g", 256) + ",a",
+	} {
+		f.Add(list)
+	}
+	f.Fuzz(func(t *testing.T, list string) {
+		names, err := CheckGroups(list)
+		if textOf(t, err); err != nil {
+			return
+		}
+		if len(names) == 0 {
+			t.Fatalf("%q passes and holds no name", list)
+		}
+		for i, name := range names {
+			if name == "" || len(name) > maxGroupName || strings.ContainsAny(name, ", '") {
+				t.Fatalf("%q holds %q", list, name)
+			}
+			if strings.Count(list, ",") < agent.MaxGroups && slices.Index(names, name) < i {
+				t.Fatalf("%q holds %q twice", list, name)
+			}
+		}
+	})
+}
