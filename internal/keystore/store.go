@@ -19,7 +19,7 @@ type Options struct {
 	UID, GID int  // owner of files that are made; 0 or below: not given away
 	Log      *slog.Logger
 	NoSync   bool             // an answer does not wait for the disk
-	Waiting  int              // operations that may wait; 4096 unless set
+	Waiting  int              // operations that may wait; 16,384 unless set
 	Look     time.Duration    // how often Run looks for changes by others; 2 s unless set, below 0: never
 	Now      func() time.Time // time.Now unless set
 }
@@ -29,7 +29,7 @@ func (o Options) withDefaults() Options {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	if o.Waiting <= 0 {
-		o.Waiting = 4096
+		o.Waiting = 16_384
 	}
 	if o.Look == 0 {
 		o.Look = 2 * time.Second
