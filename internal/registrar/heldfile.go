@@ -3,87 +3,80 @@ package registrar
 import (
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io/fs"
 	"log/slog"
-	"os"
 	"time"
 
 	"testudo/internal/atomicfile"
+	"testudo/internal/keystore"
 )
 
 const (
-	// heldPath is where a master that ends leaves the ids that are held, for its
-	// next start.
+	// heldPath is where a master that stops takes down what it holds.
 	heldPath = "queue/db/testudo-held"
 	heldMode = 0o640
+
+	// doubtTime is how far before the last write of a process that did not end as it
+	// should an entry may have been made whose agent has no answer.
+	doubtTime = time.Minute
 )
 
-// leftHeld is what heldPath holds.
-type leftHeld struct {
-	Held []string `json:"held"` // ids
+// heldFile is the content of heldPath.
+type heldFile struct {
+	IDs []string `json:"ids"`
 }
 
-// saveHeld leaves what is held. It comes when nobody asks any more.
-func (m *Master) saveHeld() {
-	ids := m.held.ids()
-	err := remove(m.cfg.Home, heldPath)
-	if len(ids) > 0 {
-		var data []byte
-		if data, err = json.Marshal(leftHeld{ids}); err == nil {
-			err = atomicfile.Write(m.cfg.Home, heldPath, append(data, '\n'),
-				atomicfile.Options{Mode: heldMode, UID: atomicfile.Keep, GID: atomicfile.Keep})
+// holdAgain holds what was held when the process before stopped or, when it did
+// not end as it should, what was enrolled just before.
+func (m *Master) holdAgain() {
+	since := time.Now().Add(-settleTime) // nobody hands over these keys any more
+	for _, id := range m.takeHeldFile() {
+		if e, there := m.cfg.Keys.ByID(id); there {
+			m.held.hold(e, since)
 		}
 	}
-	if err != nil {
-		m.log.Warn("Which agents may not have got their keys is forgotten with this end.", slog.Any("err", err))
+	modified, unclean := m.cfg.Keys.Unclean()
+	if !unclean {
+		return
 	}
-}
-
-// loadHeld holds again what the one before has left.
-func (m *Master) loadHeld() {
-	left, err := readHeld(m.cfg.Home)
-	if err != nil {
-		m.log.Warn("Which agents may not have got their keys before the last end is not known.", slog.Any("err", err))
-	}
-	since := time.Now().Add(-settleTime)
-	for _, id := range left.Held {
-		if entry, there := m.cfg.Keys.ByID(id); there {
-			m.held.hold(entry, since)
+	m.cfg.Keys.Each(func(e keystore.Entry) bool {
+		if !e.Added.IsZero() && !e.Added.Before(modified.Add(-doubtTime)) {
+			m.held.hold(e, since)
 		}
-	}
+		return true
+	})
 }
 
-// readHeld reads what was left, which counts once.
-func readHeld(home *os.Root) (left leftHeld, err error) {
-	data, err := home.ReadFile(heldPath)
+// takeHeldFile reads what was taken down, which counts once.
+func (m *Master) takeHeldFile() []string {
+	data, err := m.cfg.Home.ReadFile(heldPath)
 	if errors.Is(err, fs.ErrNotExist) {
-		return left, nil
+		return nil
 	}
+	var file heldFile
 	if err == nil {
-		err = json.Unmarshal(data, &left)
+		err = json.Unmarshal(data, &file)
+	}
+	err = errors.Join(err, m.cfg.Home.Remove(heldPath))
+	if err != nil {
+		m.log.Warn("It is not known whose keys had not arrived at the last stop; these agents may be refused.", slog.Any("err", err))
+	}
+	return file.IDs
+}
+
+// saveHeld takes down what is held.
+func (m *Master) saveHeld() {
+	file := heldFile{IDs: m.held.ids()}
+	if len(file.IDs) == 0 {
+		return
+	}
+	data, err := json.Marshal(file)
+	if err == nil {
+		err = atomicfile.Write(m.cfg.Home, heldPath, append(data, '\n'), atomicfile.Options{
+			Mode: heldMode, UID: atomicfile.Keep, GID: atomicfile.Keep, Sync: true,
+		})
 	}
 	if err != nil {
-		err = fmt.Errorf("read %s: %w", heldPath, err)
+		m.log.Warn("It could not be taken down whose keys have not arrived; these agents may be refused after the next start.", slog.Any("err", err))
 	}
-	return left, errors.Join(err, remove(home, heldPath))
-}
-
-func remove(home *os.Root, name string) error {
-	if err := home.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	return nil
-}
-
-// ids are those of what is held, the oldest first.
-func (h *holding) ids() []string {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.expireLocked()
-	ids := make([]string, 0, h.order.Len())
-	for e := h.order.Front(); e != nil; e = e.Next() {
-		ids = append(ids, e.Value.(*held).entry.ID)
-	}
-	return ids
 }
