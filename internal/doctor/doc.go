@@ -69,6 +69,7 @@ var checks = []struct {
 	{"process", (*exam).process},
 	{"sockets", (*exam).sockets},
 	{"ports", (*exam).ports},
+	{"enrolment", (*exam).enrolment},
 	{"files", (*exam).files},
 	{"disk", (*exam).disk},
 	{"databases", (*exam).databases},

@@ -28,10 +28,12 @@ func (x *exam) newest() (at time.Time, path string) {
 // secrets are files that not everybody may read, and what is in them.
 var secrets = map[string]string{
 	config.ConfPath: "the cluster's key", home.KeysPath: "the keys of all agents", agentDatabase: "the keys of all agents",
+	config.AuthKeyPath: "the private key that agents know this node by", passwordPath: "the password of enrolment",
 }
 
 // needed are files that a node reads.
-var needed = []string{config.ConfPath, config.SettingsPath, home.KeysPath, config.OptionsPath, config.LocalOptionsPath, agentDatabase, "queue/db/cluster.db"}
+var needed = []string{config.ConfPath, config.SettingsPath, home.KeysPath, config.OptionsPath, config.LocalOptionsPath, agentDatabase, "queue/db/cluster.db",
+	config.AuthCertificatePath, config.AuthKeyPath, passwordPath}
 
 // files looks at the directories and files of the home: who owns them and who
 // may do what with them.

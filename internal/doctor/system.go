@@ -45,6 +45,9 @@ func (x *exam) limits(context.Context) {
 	if !x.worker() {
 		need += set.Limits.Connections
 	}
+	if x.cfg.EnrolmentEmbedded() && x.cfg.Auth.RemoteEnrollment {
+		need += set.Enrolment.Connections
+	}
 	have, of := x.openFiles()
 	switch {
 	case have == 0:
