@@ -31,13 +31,8 @@ func (b *dapiBench) costs() (each func(calls int) (CPUCost, error), err error) {
 
 // spent is what the processes have cost so far.
 func (b *dapiBench) spent() (c CPUCost, err error) {
-	var own syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &own); err != nil {
-		return c, fmt.Errorf("measure our own processor time: %w", err)
-	}
-	c.Client = micros(time.Duration(own.Utime.Nano() + own.Stime.Nano()))
-	if b.fleet == nil {
-		return c, nil
+	if c.Client, err = ownCPU(); err != nil || b.fleet == nil {
+		return c, err
 	}
 	master, err := b.fleet.Master().Usage()
 	if err != nil {
@@ -46,6 +41,15 @@ func (b *dapiBench) spent() (c CPUCost, err error) {
 	worker, err := b.fleet.Workers()[0].Usage()
 	c.Master, c.Worker = micros(master.CPU), micros(worker.CPU)
 	return c, err
+}
+
+// ownCPU is what this process has cost so far, in microseconds.
+func ownCPU() (float64, error) {
+	var own syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &own); err != nil {
+		return 0, fmt.Errorf("measure our own processor time: %w", err)
+	}
+	return micros(time.Duration(own.Utime.Nano() + own.Stime.Nano())), nil
 }
 
 func micros(d time.Duration) float64 { return float64(d) / float64(time.Microsecond) }

@@ -16,6 +16,7 @@ type benchCmd struct {
 	Integrity benchIntegrityCmd `cmd:"" help:"Measure how files get from the master to its workers."`
 	Agents    benchAgentsCmd    `cmd:"" help:"Measure databases of agents, and how states and groups get from node to node."`
 	DAPI      benchDAPICmd      `cmd:"" name:"dapi" help:"Measure local sockets, and the distributed API behind them."`
+	Enroll    benchEnrollCmd    `cmd:"" help:"Measure how agents get their keys, at the master and through a worker."`
 }
 
 // benchIntegrityCmd measures the synchronisation of files.

@@ -73,7 +73,7 @@ func (c *enrollCmd) Run(e *env) error {
 	})
 	took := time.Since(began)
 	if err != nil {
-		return fmt.Errorf("enrol at %s: %w", c.Server, err)
+		return err
 	}
 	if c.Out == "-" {
 		_, err = fmt.Fprintln(e.out, keyLine(key))
@@ -115,6 +115,9 @@ func (c *enrollCmd) request() (enrolment.Request, error) {
 		r.KeyHash = hash
 	}
 	if err := r.Check(); err != nil {
+		if refused, ok := errors.AsType[*enrolment.Refusal](err); ok {
+			err = fmt.Errorf("%q", refused.Text)
+		}
 		return r, usageError{err.Error()}
 	}
 	return r, nil

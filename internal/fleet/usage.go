@@ -45,3 +45,12 @@ func (n *Node) ResetPeak() error {
 	}
 	return nil
 }
+
+// UsageOf tells what any process costs that runs on this machine.
+func UsageOf(pid int) (Usage, error) {
+	u, err := usageOf(pid)
+	if err != nil {
+		return Usage{}, fmt.Errorf("measure process %d: %w", pid, err)
+	}
+	return u, nil
+}

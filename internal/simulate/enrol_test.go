@@ -59,7 +59,7 @@ func (p *port) ask(ctx context.Context, server, name string) (agent.Key, error) 
 	return agent.Key{ID: id, Text: id.String(), Name: name, Address: "any", Secret: agent.NewSecret("key-" + id.String())}, nil
 }
 
-func run(t *testing.T, ctx context.Context, o EnrolOptions, p *port) (*Enrolment, EnrolReport) {
+func run(ctx context.Context, t *testing.T, o EnrolOptions, p *port) (*Enrolment, EnrolReport) {
 	t.Helper()
 	o.ask = p.ask
 	e, err := NewEnrolment(o)
@@ -75,7 +75,7 @@ func TestEnrolment_KeepsTheRate(t *testing.T) {
 		p := &port{takes: func(int) time.Duration { return 20 * time.Millisecond }}
 		var told []EnrolStatus
 		o := EnrolOptions{Servers: []string{"a", "b"}, Count: 400, Rate: 100, Mark: "1f", Status: func(s EnrolStatus) { told = append(told, s) }}
-		_, r := run(t, t.Context(), o, p)
+		_, r := run(t.Context(), t, o, p)
 		if r.Enrolled != 400 || r.Problem != "" || r.Seconds < 3.99 || r.Seconds > 4.02 || r.Achieved < 99 || r.Late != 0 {
 			t.Errorf("got %+v", r)
 		}
@@ -101,7 +101,7 @@ func TestEnrolment_TimeCountsFromTheIntendedBeginning(t *testing.T) {
 			}
 			return 0
 		}}
-		_, r := run(t, t.Context(), EnrolOptions{Servers: []string{"a"}, Count: 200, Rate: 100, Clients: 1}, p)
+		_, r := run(t.Context(), t, EnrolOptions{Servers: []string{"a"}, Count: 200, Rate: 100, Clients: 1}, p)
 		if r.Latency.Max != 1000 || r.Latency.P50 < 1 || r.Latency.P90 < 500 || r.Late < 980 || p.most != 1 {
 			t.Errorf("got %+v", r)
 		}
@@ -111,7 +111,7 @@ func TestEnrolment_TimeCountsFromTheIntendedBeginning(t *testing.T) {
 func TestEnrolment_ClientsAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := &port{takes: func(int) time.Duration { return 10 * time.Millisecond }}
-		_, r := run(t, t.Context(), EnrolOptions{Servers: []string{"a"}, Count: 100, Clients: 7}, p)
+		_, r := run(t.Context(), t, EnrolOptions{Servers: []string{"a"}, Count: 100, Clients: 7}, p)
 		if p.most != 7 || r.Enrolled != 100 {
 			t.Errorf("%d at a time, %+v", p.most, r)
 		}
@@ -127,12 +127,12 @@ func TestEnrolment_TriesTheNextServerAndCountsTexts(t *testing.T) {
 			return nil
 		}}
 		o := EnrolOptions{Servers: []string{"a", "b"}, Count: 10, Tries: 2, Pause: time.Second, Clients: 1}
-		_, r := run(t, t.Context(), o, p)
+		_, r := run(t.Context(), t, o, p)
 		if r.Enrolled != 10 || r.GaveUp != 0 || r.Failures["refused: Duplicate agent name: NAME"] != 5 || r.Seconds != 5 {
 			t.Errorf("got %+v", r)
 		}
 		o.Tries = 1
-		_, r = run(t, t.Context(), o, p)
+		_, r = run(t.Context(), t, o, p)
 		if r.Enrolled != 5 || r.GaveUp != 5 || r.Problem != "5 of 10 agents got no key" {
 			t.Errorf("got %+v", r)
 		}
@@ -144,14 +144,14 @@ func TestEnrolment_Ends(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := &port{takes: func(int) time.Duration { return 300 * time.Millisecond }}
 		o := EnrolOptions{Servers: []string{"a"}, Count: 1000, Rate: 10, Duration: 950 * time.Millisecond}
-		_, r := run(t, t.Context(), o, p)
+		_, r := run(t.Context(), t, o, p)
 		if r.Enrolled != 10 || r.Agents != 10 || r.Problem != "" {
 			t.Errorf("by duration: %+v", r)
 		}
 		o.Duration = 0
 		ctx, cancel := context.WithTimeout(t.Context(), 1050*time.Millisecond)
 		defer cancel()
-		_, r = run(t, ctx, o, p)
+		_, r = run(ctx, t, o, p)
 		if r.Enrolled != 11 || r.Agents != 11 {
 			t.Errorf("by context: %+v", r)
 		}
@@ -229,7 +229,7 @@ func TestEnrolName(t *testing.T) {
 
 func TestEnrolment_KeysInHomes(t *testing.T) {
 	p := &port{}
-	e, _ := run(t, t.Context(), EnrolOptions{Servers: []string{"a"}, Count: 3, Clients: 1, Mark: "1f"}, p)
+	e, _ := run(t.Context(), t, EnrolOptions{Servers: []string{"a"}, Count: 3, Clients: 1, Mark: "1f"}, p)
 	home := func(keys string) string {
 		dir := t.TempDir()
 		if err := os.Mkdir(filepath.Join(dir, "etc"), 0o750); err != nil {
