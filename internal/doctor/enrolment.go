@@ -19,7 +19,7 @@ import (
 const (
 	authSocket = "queue/sockets/auth"
 	// passwordPath is where the password of enrolment is, which is never shown.
-	passwordPath = "etc/authd.pass"
+	passwordPath = "etc/authd.pass" //nolint:gosec // where it is, not what it is
 
 	// expiresSoon is how long before its end a certificate is worth a word.
 	expiresSoon = 30 * 24 * time.Hour
