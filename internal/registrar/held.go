@@ -107,6 +107,18 @@ func (h *holding) len() int {
 	return h.order.Len()
 }
 
+// left is what is held, the oldest first.
+func (h *holding) left() (list []leftHeld) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.expireLocked()
+	for e := h.order.Front(); e != nil; e = e.Next() {
+		one := e.Value.(*held)
+		list = append(list, leftHeld{one.entry.ID, one.since})
+	}
+	return list
+}
+
 func (h *holding) expireLocked() {
 	for e := h.order.Front(); e != nil && h.now().Sub(e.Value.(*held).since) >= heldTime; e = h.order.Front() {
 		h.endLocked(e)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io/fs"
 	"log/slog"
+	"os"
 	"time"
 
 	"testudo/internal/atomicfile"
@@ -21,56 +22,72 @@ const (
 	doubtTime = time.Minute
 )
 
-// heldFile is the content of heldPath.
-type heldFile struct {
-	IDs []string `json:"ids"`
+// leftHeld is one registration in the list that heldPath has.
+type leftHeld struct {
+	ID    string    `json:"id"`
+	Since time.Time `json:"since"`
 }
 
-// holdAgain holds what was held when the process before stopped or, when it did
-// not end as it should, what was enrolled just before.
-func (m *Master) holdAgain() {
-	since := time.Now().Add(-settleTime) // nobody hands over these keys any more
-	for _, id := range m.takeHeldFile() {
-		if e, there := m.cfg.Keys.ByID(id); there {
-			m.held.hold(e, since)
+// loadHeld holds again what the process before has left, for the rest of its hour.
+// The list stays until the next end: this process may have none as it should be.
+func (m *Master) loadHeld() {
+	left, err := readHeld(m.cfg.Home)
+	if err != nil {
+		m.log.Warn("It is not known whose keys had not arrived at the last stop; these agents may be refused.", slog.Any("err", err))
+	}
+	settled := time.Now().Add(-settleTime) // nobody hands over these keys any more
+	for _, one := range left {
+		if e, there := m.cfg.Keys.ByID(one.ID); there {
+			m.held.hold(e, earlier(one.Since, settled))
 		}
 	}
+}
+
+func earlier(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
+}
+
+// holdDoubtful holds what was enrolled just before a process ended that did not
+// end as it should.
+func (m *Master) holdDoubtful() {
 	modified, unclean := m.cfg.Keys.Unclean()
 	if !unclean {
 		return
 	}
+	settled := time.Now().Add(-settleTime)
 	m.cfg.Keys.Each(func(e keystore.Entry) bool {
 		if !e.Added.IsZero() && !e.Added.Before(modified.Add(-doubtTime)) {
-			m.held.hold(e, since)
+			m.held.hold(e, settled)
 		}
 		return true
 	})
 }
 
-// takeHeldFile reads what was taken down, which counts once.
-func (m *Master) takeHeldFile() []string {
-	data, err := m.cfg.Home.ReadFile(heldPath)
+// readHeld reads what was left; a file that is not there is an empty list.
+func readHeld(home *os.Root) (left []leftHeld, err error) {
+	data, err := home.ReadFile(heldPath)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil
+		return nil, nil
 	}
-	var file heldFile
-	if err == nil {
-		err = json.Unmarshal(data, &file)
-	}
-	err = errors.Join(err, m.cfg.Home.Remove(heldPath))
 	if err != nil {
-		m.log.Warn("It is not known whose keys had not arrived at the last stop; these agents may be refused.", slog.Any("err", err))
+		return nil, err
 	}
-	return file.IDs
+	return left, json.Unmarshal(data, &left)
 }
 
-// saveHeld takes down what is held.
+// saveHeld takes down what is held. It comes when nobody asks any more.
 func (m *Master) saveHeld() {
-	file := heldFile{IDs: m.held.ids()}
-	if len(file.IDs) == 0 {
+	left := m.held.left()
+	if len(left) == 0 {
+		if err := m.cfg.Home.Remove(heldPath); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			m.log.Warn("What was held at an earlier stop stays noted.", slog.Any("err", err))
+		}
 		return
 	}
-	data, err := json.Marshal(file)
+	data, err := json.Marshal(left)
 	if err == nil {
 		err = atomicfile.Write(m.cfg.Home, heldPath, append(data, '\n'), atomicfile.Options{
 			Mode: heldMode, UID: atomicfile.Keep, GID: atomicfile.Keep, Sync: true,

@@ -74,25 +74,6 @@ func NewMaster(cfg MasterConfig) *Master {
 	return m
 }
 
-// doubtTime is how far before the last write of a process that did not end as it
-// should an entry may have been made whose agent has no answer.
-const doubtTime = time.Minute
-
-// holdDoubtful holds what was enrolled just before such an end.
-func (m *Master) holdDoubtful() {
-	modified, unclean := m.cfg.Keys.Unclean()
-	if !unclean {
-		return
-	}
-	since := time.Now().Add(-settleTime)
-	m.cfg.Keys.Each(func(e keystore.Entry) bool {
-		if !e.Added.IsZero() && !e.Added.Before(modified.Add(-doubtTime)) {
-			m.held.hold(e, since)
-		}
-		return true
-	})
-}
-
 // Run writes to the database what could not be written at once, and counts, until
 // ctx ends. Nobody may ask after that: what is held then is left for the next one.
 func (m *Master) Run(ctx context.Context) error {

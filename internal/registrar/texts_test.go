@@ -324,10 +324,13 @@ func TestForce(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestForce_ByWhatIsKnown(t *testing.T) {
 	t.Run("the newcomer has the key", func(t *testing.T) {
 		w := newWorld(t)
 		e := w.enrols(t, line("web-01"))
-		w.db.is(1, gone)
+		w.db.is(1, enrolment.Existing{Status: agent.Disconnected, DisconnectedAt: ago(2 * time.Hour), AddedAt: ago(2 * time.Hour)})
 		hash := enrolment.KeyHash(e.ID, e.Name, e.Secret)
 		if got := w.refused(t, line("web-01", "K:'"+hash+"'")); got != "Duplicate agent name: web-01" {
 			t.Error(got)

@@ -11,12 +11,13 @@ import (
 	"testudo/internal/keystore"
 	"testudo/internal/logging"
 	"testudo/internal/metrics"
+	"testudo/internal/session"
 )
 
 const (
 	// Feature is what a master offers that knows held registrations
 	// (docs/extensions.md).
-	Feature = "enrol"
+	Feature = session.FeatureEnrol
 
 	// askClient is the name under which the master's answers come back.
 	askClient = "enrolment"

@@ -123,6 +123,7 @@ type world struct {
 	db     *database
 	log    *locked
 	health *health.Board
+	stop   func() // ends its tasks and its keys
 }
 
 // tweak is what a test wants otherwise.
@@ -174,12 +175,13 @@ func openWorld(t testing.TB, dir string, db *database, tweaks ...tweak) *world {
 	var tasks sync.WaitGroup
 	tasks.Go(func() { _ = w.keys.Run(ctx) })
 	tasks.Go(func() { _ = w.Run(ctx) })
-	t.Cleanup(func() {
+	w.stop = sync.OnceFunc(func() {
 		cancel()
 		tasks.Wait()
 		_ = w.keys.Close()
 		root.Close()
 	})
+	t.Cleanup(w.stop)
 	return w
 }
 
