@@ -50,7 +50,7 @@ func TestEnrol_LongRequest(t *testing.T) {
 
 func TestEnrol_Refused(t *testing.T) {
 	p := open(t)
-	p.desk.decide = func(context.Context, enrolment.Request) error { return enrolment.DuplicateName("web\x1b01") }
+	p.desk.deciding(func(context.Context, enrolment.Request) error { return enrolment.DuplicateName("web\x1b01") })
 	_, err := Enrol(t.Context(), ClientConfig{Address: p.address(), Request: web01})
 	refused, ok := errors.AsType[*RefusedError](err)
 	if !ok || !slices.Equal(refused.Texts, []string{"Duplicate agent name: web\x1b01", "Unable to add agent"}) ||
@@ -112,10 +112,10 @@ func TestEnrol_OtherHost(t *testing.T) {
 
 func TestEnrol_ServerThatSaysNothing(t *testing.T) {
 	p := open(t, func(c *Config) { c.Grace = time.Millisecond })
-	p.desk.decide = func(ctx context.Context, _ enrolment.Request) error {
+	p.desk.deciding(func(ctx context.Context, _ enrolment.Request) error {
 		<-ctx.Done()
 		return ctx.Err()
-	}
+	})
 	_, err := Enrol(t.Context(), ClientConfig{Address: p.address(), Request: web01, Timeout: 100 * time.Millisecond})
 	if !errors.Is(err, context.DeadlineExceeded) {
 		t.Error(err)

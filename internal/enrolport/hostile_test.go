@@ -11,6 +11,7 @@ import (
 	"net"
 	"runtime"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -28,6 +29,34 @@ func (p *port) dial(t testing.TB) net.Conn {
 	}
 	t.Cleanup(func() { nc.Close() })
 	return nc
+}
+
+// hold makes the registrar wait. inside tells that a request has come to it.
+func (d *desk) hold(t testing.TB) (inside <-chan struct{}, release func()) {
+	t.Helper()
+	in, out := make(chan struct{}), make(chan struct{})
+	d.deciding(func(context.Context, enrolment.Request) error {
+		close(in)
+		<-out
+		return nil
+	})
+	release = sync.OnceFunc(func() { close(out) })
+	t.Cleanup(release)
+	return in, release
+}
+
+// knock opens a connection that the server closes at once; it may be gone before
+// it is there.
+func (p *port) knock(t testing.TB) {
+	t.Helper()
+	nc, err := net.Dial("tcp", p.address())
+	if err != nil {
+		return
+	}
+	defer nc.Close()
+	if said := closed(t, nc); said != "" {
+		t.Errorf("%q", said)
+	}
 }
 
 // closed waits until the server has closed a connection and returns what it said.
@@ -116,12 +145,7 @@ func TestServer_FloodOfRefusals(t *testing.T) {
 
 func TestServer_MostSilentMakesRoom(t *testing.T) {
 	p := open(t, func(c *Config) { c.Connections = 3 })
-	inside, wait := make(chan struct{}), make(chan struct{})
-	p.desk.decide = func(context.Context, enrolment.Request) error {
-		close(inside)
-		<-wait
-		return nil
-	}
+	inside, release := p.desk.hold(t)
 	asking := p.secure(t)
 	io.WriteString(asking, "OSSEC A:'web-01'\n")
 	<-inside // it is the oldest, but it is not the one who is waited for
@@ -138,7 +162,7 @@ func TestServer_MostSilentMakesRoom(t *testing.T) {
 	if s := p.Stats(); s.Evicted != 1 || s.Open != 3 {
 		t.Errorf("%+v", s)
 	}
-	close(wait)
+	release()
 	if got := records(t, asking); got[0] != accepted("web-01", "any") {
 		t.Errorf("%q", got)
 	}
@@ -148,17 +172,12 @@ func TestServer_MostSilentMakesRoom(t *testing.T) {
 
 func TestServer_NobodyMakesRoomWhoseKeyIsUnderWay(t *testing.T) {
 	p := open(t, func(c *Config) { c.Connections = 1 })
-	inside, wait := make(chan struct{}), make(chan struct{})
-	p.desk.decide = func(context.Context, enrolment.Request) error {
-		close(inside)
-		<-wait
-		return nil
-	}
+	inside, release := p.desk.hold(t)
 	asking := p.secure(t)
 	io.WriteString(asking, "OSSEC A:'web-01'\n")
 	<-inside
-	closed(t, p.dial(t))
-	close(wait)
+	p.knock(t)
+	release()
 	if got := records(t, asking); got[0] != accepted("web-01", "any") {
 		t.Errorf("%q", got)
 	}
@@ -171,9 +190,7 @@ func TestServer_AddressThatComesTooOften(t *testing.T) {
 			t.Errorf("%q", got)
 		}
 	}
-	if said := closed(t, p.dial(t)); said != "" {
-		t.Errorf("%q", said)
-	}
+	p.knock(t)
 	if s := p.Stats(); s.TooOften != 1 || s.Accepted != 2 {
 		t.Errorf("%+v", s)
 	}
@@ -182,18 +199,13 @@ func TestServer_AddressThatComesTooOften(t *testing.T) {
 // An agent that is gone when its key comes does not have it.
 func TestServer_AgentThatWentIsToldOfAsLost(t *testing.T) {
 	p := open(t)
-	inside, wait := make(chan struct{}), make(chan struct{})
-	p.desk.decide = func(context.Context, enrolment.Request) error {
-		close(inside)
-		<-wait
-		return nil
-	}
+	inside, release := p.desk.hold(t)
 	c := p.secure(t)
 	io.WriteString(c, "OSSEC A:'web-01'\n")
 	<-inside
 	c.NetConn().(*net.TCPConn).SetLinger(0)
 	c.NetConn().Close() // a reset
-	close(wait)
+	release()
 	p.desk.wait(t, "lost web-01")
 	p.stop()
 	if s := p.Stats(); s.Lost != 1 || s.Keys != 0 {
@@ -208,17 +220,12 @@ func TestServer_AgentThatClosedIsNotDelivered(t *testing.T) {
 		t.Skip("only Linux tells what has been acknowledged")
 	}
 	p := open(t)
-	inside, wait := make(chan struct{}), make(chan struct{})
-	p.desk.decide = func(context.Context, enrolment.Request) error {
-		close(inside)
-		<-wait
-		return nil
-	}
+	inside, release := p.desk.hold(t)
 	c := p.secure(t)
 	io.WriteString(c, "OSSEC A:'web-01'\n")
 	<-inside
 	c.NetConn().Close()
-	close(wait)
+	release()
 	p.stop()
 	if s := p.Stats(); s.Unknown != 1 || s.Keys != 0 || s.Lost != 0 {
 		t.Errorf("%+v", s)
@@ -258,12 +265,7 @@ func TestServer_PeerThatGoesOn(t *testing.T) {
 
 func TestServer_StopsWhatWaitsAndLetsRegistrationsEnd(t *testing.T) {
 	p := open(t, func(c *Config) { c.HandshakeTime, c.ReadTime, c.Grace = time.Hour, time.Hour, time.Hour })
-	inside, wait := make(chan struct{}), make(chan struct{})
-	p.desk.decide = func(context.Context, enrolment.Request) error {
-		close(inside)
-		<-wait
-		return nil
-	}
+	inside, release := p.desk.hold(t)
 	silent := p.dial(t)
 	shaken := p.secure(t)
 	if err := shaken.Handshake(); err != nil {
@@ -281,7 +283,7 @@ func TestServer_StopsWhatWaitsAndLetsRegistrationsEnd(t *testing.T) {
 	if _, err := io.ReadAll(shaken); err != nil && !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, syscall.ECONNRESET) {
 		t.Error(err)
 	}
-	close(wait)
+	release()
 	b := make([]byte, 1000)
 	if n, err := asking.Read(b); err != nil || string(b[:n]) != accepted("web-01", "any") {
 		t.Error(string(b[:n]), err)
@@ -295,11 +297,11 @@ func TestServer_StopsWhatWaitsAndLetsRegistrationsEnd(t *testing.T) {
 func TestServer_GraceEnds(t *testing.T) {
 	p := open(t, func(c *Config) { c.Grace = time.Millisecond })
 	inside := make(chan struct{})
-	p.desk.decide = func(ctx context.Context, _ enrolment.Request) error {
+	p.desk.deciding(func(ctx context.Context, _ enrolment.Request) error {
 		close(inside)
 		<-ctx.Done()
 		return ctx.Err()
-	}
+	})
 	c := p.secure(t)
 	io.WriteString(c, "OSSEC A:'web-01'\n")
 	<-inside
@@ -309,11 +311,11 @@ func TestServer_GraceEnds(t *testing.T) {
 func TestServer_RegistrarThatPanics(t *testing.T) {
 	var book logbook
 	p := open(t, func(c *Config) { c.Log = slog.New(logging.NewHandler(&book, slog.LevelInfo, false)) })
-	p.desk.decide = func(context.Context, enrolment.Request) error { panic("a mistake") }
+	p.desk.deciding(func(context.Context, enrolment.Request) error { panic("a mistake") })
 	c := p.secure(t)
 	io.WriteString(c, "OSSEC A:'web-01'\n")
 	io.ReadAll(c)
-	p.desk.decide = nil
+	p.desk.deciding(nil)
 	if got := p.ask(t, "OSSEC A:'web-01'\n"); got[0] != accepted("web-01", "any") {
 		t.Errorf("%q", got)
 	}

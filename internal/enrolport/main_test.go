@@ -9,6 +9,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"errors"
 	"io"
 	"math/big"
 	"net"
@@ -32,9 +33,8 @@ const aKey = "0f1e2d3c4b5a69788796a5b4c3d2e1f000112233445566778899aabbccddeeff"
 
 // desk is a registrar that takes everybody, unless it is told otherwise.
 type desk struct {
-	decide func(ctx context.Context, r enrolment.Request) error // may be nil
-
 	mu       sync.Mutex
+	decide   func(ctx context.Context, r enrolment.Request) error // may be nil
 	requests []enrolment.Request
 	from     []string
 	events   chan string // what became of each key
@@ -46,13 +46,20 @@ func (d *desk) Register(ctx context.Context, r enrolment.Request, from string) (
 	d.mu.Lock()
 	d.requests = append(d.requests, r)
 	d.from = append(d.from, from)
+	decide := d.decide
 	d.mu.Unlock()
-	if d.decide != nil {
-		if err := d.decide(ctx, r); err != nil {
+	if decide != nil {
+		if err := decide(ctx, r); err != nil {
 			return nil, err
 		}
 	}
 	return &pending{d, r}, nil
+}
+
+func (d *desk) deciding(decide func(ctx context.Context, r enrolment.Request) error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.decide = decide
 }
 
 func (d *desk) seen() []enrolment.Request {
@@ -157,7 +164,7 @@ func records(t testing.TB, c *tls.Conn) (list []string) {
 		if n > 0 {
 			list = append(list, string(b[:n]))
 		}
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return list
 		}
 		if err != nil {

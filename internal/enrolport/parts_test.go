@@ -46,7 +46,7 @@ func clientCertificates() []clientCertificate {
 func TestRates(t *testing.T) {
 	r := newRates(1, 2)
 	now := time.Unix(1000, 0)
-	address := func(text string) netip.Addr { return netip.MustParseAddr(text) }
+	address := netip.MustParseAddr
 	for i, tt := range []struct {
 		from string
 		at   time.Duration

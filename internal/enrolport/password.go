@@ -17,7 +17,7 @@ import (
 
 const (
 	// PasswordPath is the file of the password, relative to the home.
-	PasswordPath = "etc/authd.pass"
+	PasswordPath = "etc/authd.pass" //nolint:gosec // where it is, not what it is
 
 	maxPassword = 4096
 	// passwordBytes is how much chance is in a password that we make.

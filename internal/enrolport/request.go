@@ -73,7 +73,7 @@ func earlier(a, b time.Time) time.Time {
 }
 
 const (
-	passwordWord = "OSSEC PASS: "
+	passwordWord = "OSSEC PASS: " //nolint:gosec // what stands before one
 	nameWord     = "OSSEC A:'"
 )
 

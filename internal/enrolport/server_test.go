@@ -68,7 +68,7 @@ func TestServer_Answers(t *testing.T) {
 	}
 	p := open(t, func(c *Config) { c.ReadTime = 200 * time.Millisecond })
 	for _, tt := range tests {
-		p.desk.decide = func(context.Context, enrolment.Request) error { return tt.refuse }
+		p.desk.deciding(func(context.Context, enrolment.Request) error { return tt.refuse })
 		want := []string{tt.want}
 		switch {
 		case tt.want == "":

@@ -48,7 +48,7 @@ func serverTLS(cfg Config, report *reporter) (*tls.Config, certificate.Info, err
 		DynamicRecordSizingDisabled: true,
 	}
 	if cfg.AutoNegotiate {
-		t.MinVersion = tls.VersionTLS10 //nolint:gosec // the operator wants it
+		t.MinVersion = tls.VersionTLS10
 	}
 	if !usable(pair.Leaf, suites) {
 		report.uselessCiphers()
