@@ -16,6 +16,7 @@ import (
 	"syscall"
 	"time"
 
+	"testudo/internal/agent"
 	"testudo/internal/logging"
 )
 
@@ -79,6 +80,20 @@ func (l *Local) Forget(id string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	delete(l.learned, id)
+}
+
+// Expected gives the agents whose keys the master's file may not have yet.
+func (l *Local) Expected() map[agent.ID]bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.expireLocked(time.Now())
+	expected := make(map[agent.ID]bool, len(l.learned))
+	for i := range l.learned {
+		if id, err := agent.ParseID(l.learned[i].entry.ID); err == nil {
+			expected[id] = true
+		}
+	}
+	return expected
 }
 
 // Run puts back what a new file does not have yet. changed tells that a new file

@@ -3,10 +3,14 @@ package keystore
 import (
 	"context"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
+
+	"testudo/internal/agent"
 )
 
 // arrives puts a file of the master in place, as integrity does.
@@ -44,6 +48,27 @@ func runLocal(t *testing.T, l *Local) (looked func()) {
 		changed <- struct{}{}
 		changed <- struct{}{} // taken after the first look
 	}
+}
+
+func TestLocal_Expected(t *testing.T) {
+	root, dir := home(t)
+	write(t, dir, keysPath, "001 a any aa\n")
+	l := OpenLocal(root)
+	looked := runLocal(t, l)
+	two := learn(t, l, "002", "b")
+	learn(t, l, "003", "c")
+	learn(t, l, "004", "d")
+	l.Forget("004")
+	expect := func(want ...agent.ID) {
+		t.Helper()
+		if got := slices.Sorted(maps.Keys(l.Expected())); !slices.Equal(got, want) {
+			t.Errorf("%v expected, want %v", got, want)
+		}
+	}
+	expect(2, 3)
+	arrives(t, dir, "001 a any aa\n"+text(two))
+	looked()
+	expect(3)
 }
 
 func TestLocal_LearnsAndPutsBack(t *testing.T) {

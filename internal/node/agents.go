@@ -156,8 +156,8 @@ func (n *Node) reconciler() *reconcile.Reconciler {
 	return reconcile.New(reconcile.Config{
 		Home: n.home, Master: n.cfg.Cluster.Role != config.Worker, NodeName: n.cfg.Cluster.NodeName, Version: n.cfg.Testudo.Version,
 		Agents: r, Groups: r, Self: r, Watch: n.agents.hints.Watch,
-		Removed: n.removeInventory,
-		Log:     n.log, Metrics: n.metrics, Health: n.board,
+		Removed: n.removeInventory, Expected: n.enrol.expected,
+		Log: n.log, Metrics: n.metrics, Health: n.board,
 	})
 }
 

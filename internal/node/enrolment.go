@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"syscall"
 
+	"testudo/internal/agent"
 	"testudo/internal/atomicfile"
 	"testudo/internal/certificate"
 	"testudo/internal/config"
@@ -27,6 +28,7 @@ type enroller struct {
 	keys   *keystore.Store   // of a master
 	master *registrar.Master // of a master
 	worker *registrar.Worker // of a worker
+	local  *keystore.Local   // of a worker
 	socket *registrar.Socket
 	port   *enrolport.Server // nil also where nobody enrols from elsewhere
 }
@@ -75,12 +77,22 @@ func (n *Node) addForwarding() {
 	}
 	local := keystore.OpenLocal(n.home)
 	local.Log = n.log
+	n.enrol.local = local
 	n.enrol.worker = registrar.NewWorker(registrar.WorkerConfig{
 		Ask: n.api.daemons.Ask, PeerHas: n.api.daemons.PeerHas, Learn: local.Learn,
 		Settings: n.authSettings(), Log: n.log, Metrics: n.metrics,
 	})
 	n.group.Add("new keys", func(ctx context.Context) error { return n.keepNewKeys(ctx, local) })
 	n.group.Add("enrolment", n.enrol.worker.Run)
+}
+
+// expected gives the agents that have got a key here which the master's file may
+// not have yet.
+func (e *enroller) expected() map[agent.ID]bool {
+	if e.local == nil {
+		return nil
+	}
+	return e.local.Expected()
 }
 
 // keepNewKeys puts keys that were learnt back when a client.keys comes that is
@@ -110,13 +122,9 @@ func (n *Node) addEnrolment(ctx context.Context, o Options) (err error) {
 		return nil
 	}
 	e := &n.enrol
-	answer := func(ctx context.Context, message []byte) []byte { return e.worker.Answer(ctx, message) }
-	if e.master != nil {
-		answer = e.master.Answer
-	}
 	e.socket, err = registrar.Listen(registrar.SocketConfig{
 		Path: filepath.Join(n.cfg.Home, registrar.SocketPath), UID: o.UID, GID: o.GID,
-		Answer: answer, ReadTime: n.cfg.Auth.ReadTime(), Log: n.log,
+		Answer: e.answer, ReadTime: n.cfg.Auth.ReadTime(), Log: n.log,
 	})
 	if err != nil {
 		return fmt.Errorf("serve enrolment on the local socket: %w%s", err, n.enrolHint(err))
@@ -134,6 +142,13 @@ func (n *Node) addEnrolment(ctx context.Context, o Options) (err error) {
 	}
 	n.group.Add("enrolment port", e.port.Serve)
 	return nil
+}
+
+func (e *enroller) answer(ctx context.Context, message []byte) []byte {
+	if e.worker != nil {
+		return e.worker.Answer(ctx, message)
+	}
+	return e.master.Answer(ctx, message)
 }
 
 // enrolHint is what can be done about an error of the start, behind a semicolon.
@@ -158,7 +173,7 @@ func (n *Node) portConfig(o Options) (enrolport.Config, error) {
 		},
 		ReadTime: auth.ReadTime(), HandshakeTime: set.HandshakeTime, Connections: set.Connections,
 		Rate: float64(set.RatePerAddress), Burst: set.BurstPerAddress,
-		Registrar: registrars{n.enrol.register()}, Log: n.log, Metrics: n.metrics,
+		Registrar: &n.enrol, Log: n.log, Metrics: n.metrics,
 	}
 	if set.Address != "" {
 		c.Addresses = []string{set.Address}
@@ -175,26 +190,32 @@ func (n *Node) portConfig(o Options) (enrolport.Config, error) {
 	return c, err
 }
 
-// registers is a master's or a worker's way to a key.
-type registers func(ctx context.Context, r enrolment.Request, from string) (*registrar.Registration, error)
-
-func (e *enroller) register() registers {
-	if e.master != nil {
-		return e.master.Register
-	}
-	return e.worker.Register
-}
-
-// registrars shows it to the port.
-type registrars struct{ register registers }
-
 // Register implements enrolport.Registrar.
-func (r registrars) Register(ctx context.Context, request enrolment.Request, from string) (enrolport.Registration, error) {
-	registration, err := r.register(ctx, request, from)
+func (e *enroller) Register(ctx context.Context, r enrolment.Request, from string) (enrolport.Registration, error) {
+	if e.worker != nil {
+		registration, err := e.worker.Register(ctx, r, from)
+		if err != nil {
+			return nil, err
+		}
+		return learnt{registration, e.local}, nil
+	}
+	registration, err := e.master.Register(ctx, r, from)
 	if err != nil {
 		return nil, err
 	}
 	return registration, nil
+}
+
+// learnt is a registration whose key this worker knows already.
+type learnt struct {
+	*registrar.Registration
+	local *keystore.Local
+}
+
+// Lost implements enrolport.Registration.
+func (l learnt) Lost(ctx context.Context) {
+	l.local.Forget(l.Entry.ID)
+	l.Registration.Lost(ctx)
 }
 
 // authSettings is the section <auth> in the words of enrolment.

@@ -145,6 +145,10 @@ func (r *Reconciler) change(ctx context.Context, ring *keyring, known rows, resu
 	r.started = true
 	now := time.Now()
 	missing, gone := r.missing.due(now, 0, missing), r.extra.due(now, grace, extra)
+	if len(gone) > 0 && r.cfg.Expected != nil {
+		expected := r.cfg.Expected()
+		gone = slices.DeleteFunc(gone, func(id agent.ID) bool { return expected[id] })
+	}
 	gone = r.release(ring.doubt, gone, len(known), now)
 	added, addErr := r.insert(ctx, ring, missing)
 	named, nameErr := each(ctx, slices.Sorted(maps.Keys(ring.renamed)), func(id agent.ID) error {

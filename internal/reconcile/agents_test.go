@@ -12,6 +12,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"testudo/internal/agent"
 	"testudo/internal/filetree"
 )
 
@@ -39,6 +40,22 @@ func TestWorker_FollowsClientKeys(t *testing.T) {
 	if got := w.round(); got != (Result{}) {
 		t.Errorf("nothing to do, but %+v", got)
 	}
+}
+
+// A file of the master that is older than a key which the worker knows does not
+// take the agent's row away.
+func TestWorker_ExpectedAgentsStay(t *testing.T) {
+	w := newWorld(t, false)
+	expected := map[agent.ID]bool{2: true}
+	w.cfg.Expected = func() map[agent.ID]bool { return expected }
+	w.put("etc/client.keys", "001 a any aaaa\n002 b any bbbb\n003 c any cccc\n")
+	w.round()
+	w.put("etc/client.keys", "001 a any aaaa\n")
+	w.round()
+	w.wants("not expected any more is the third", "001=a 002=b")
+	expected = nil
+	w.round()
+	w.wants("nor the second", "001=a")
 }
 
 func TestAgents_WhatANewAgentOfTheSameNameHas(t *testing.T) {

@@ -75,9 +75,12 @@ type Config struct {
 	// Removed is told of every agent whose row was deleted: its own database
 	// goes, too. May be nil.
 	Removed func(ctx context.Context, id agent.ID) error
-	Log     *slog.Logger
-	Metrics *metrics.Set
-	Health  *health.Board
+	// Expected gives agents that keep their rows although client.keys does not have
+	// them: the next one will. May be nil.
+	Expected func() map[agent.ID]bool
+	Log      *slog.Logger
+	Metrics  *metrics.Set
+	Health   *health.Board
 }
 
 // Reconciler is the task.
