@@ -1,6 +1,8 @@
 package registrar
 
 import (
+	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -8,6 +10,7 @@ import (
 	"time"
 
 	"testudo/internal/agent"
+	"testudo/internal/health"
 	"testudo/internal/keystore"
 )
 
@@ -38,6 +41,63 @@ func TestMaster_HoldsAfterRestart(t *testing.T) {
 			t.Error(w.log)
 		}
 	}, keeping)
+}
+
+// Keys that cannot be written are a condition of the node until they can.
+func TestMaster_KeysCannotBeWritten(t *testing.T) {
+	w := newWorld(t)
+	broken := &brokenKeys{Store: w.keys, err: errors.New("no space left on device")}
+	w.cfg.Keys = broken
+	if got := w.refused(t, line("web-01")); got != "Internal manager error adding agent: web-01" {
+		t.Error(got)
+	}
+	all := w.health.All()
+	if len(all) != 1 || all[0].Severity != health.Critical || !strings.Contains(all[0].Detail, "no space left") {
+		t.Error(all)
+	}
+	if got := w.rows.places(); got != 0 {
+		t.Errorf("%d places are taken", got)
+	}
+	broken.err = keystore.ErrBusy
+	w.refused(t, line("web-01"))
+	broken.err = nil
+	w.enrols(t, line("web-01"))
+	if all := w.health.All(); len(all) != 0 || !strings.Contains(w.log.String(), "Keys are written again.") {
+		t.Error(all, w.log)
+	}
+}
+
+type brokenKeys struct {
+	*keystore.Store
+	err error
+}
+
+func (b *brokenKeys) Add(ctx context.Context, a keystore.Addition) (keystore.Entry, error) {
+	if b.err != nil {
+		return keystore.Entry{}, b.err
+	}
+	return b.Store.Add(ctx, a)
+}
+
+// Keys that change all the time are looked at so often, and not for ever.
+func TestMaster_KeysGoOnChanging(t *testing.T) {
+	w := newWorld(t)
+	broken := &brokenKeys{Store: w.keys, err: &keystore.ConflictError{Err: keystore.ErrDuplicateAddress, Present: keystore.Entry{ID: "007"}}}
+	w.cfg.Keys = broken
+	if got := w.refused(t, line("web-01", "IP:'10.0.0.7'")); got != "Duplicate IP: 10.0.0.7" {
+		t.Error(got)
+	}
+	broken.err = &keystore.ConflictError{Err: keystore.ErrDuplicateName}
+	if got := w.refused(t, line("web-01")); got != "Duplicate agent name: web-01" {
+		t.Error(got)
+	}
+	broken.err = &keystore.ConflictError{Err: keystore.ErrDuplicateID}
+	if got := w.says(t, `{"function":"add","arguments":{"name":"a","ip":"any","id":"007"}}`); got != `{"error":9012,"message":"Duplicate ID"}` {
+		t.Error(got)
+	}
+	if got := w.rows.places(); got != 0 {
+		t.Errorf("%d places are taken", got)
+	}
 }
 
 // After a process that was killed, those it enrolled last may come again.
