@@ -3,6 +3,7 @@ package registrar
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"sync"
 	"time"
@@ -187,12 +188,30 @@ func (r *rows) one(ctx context.Context, c change) error {
 		}
 		return r.agents.Insert(ctx, *c.insert)
 	}
+	if r.shared(c.entry) {
+		return nil
+	}
 	name := c.entry.Name
 	if _, used := r.keys.ByName(name); used && c.postponed {
 		name = "" // what is there under the name may be the newcomer's by now
 	}
 	return r.agents.Delete(ctx, number(c.entry), name)
 }
+
+// shared tells whether the row of an entry that has gone is that of another as
+// well: "7" and "007" are two entries with one row (docs/enrolment.md §7).
+func (r *rows) shared(e keystore.Entry) bool {
+	for digits := 1; digits <= maxIDDigits; digits++ {
+		id := fmt.Sprintf("%0*d", digits, number(e))
+		if _, there := r.keys.ByID(id); there && id != e.ID {
+			return true
+		}
+	}
+	return false
+}
+
+// maxIDDigits is how many digits the id of an entry has at most.
+const maxIDDigits = 8
 
 // report tells once that the database is away.
 func (r *rows) report(err error) {

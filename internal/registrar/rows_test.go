@@ -91,6 +91,23 @@ func TestRows_Refused(t *testing.T) {
 	})
 }
 
+// Two entries whose ids are one number share a row, which stays with the second.
+func TestRows_Shared(t *testing.T) {
+	w := newWorld(t)
+	w.enrols(t, line("web-01"))
+	for _, id := range []string{"1", "00000001"} {
+		if got := w.says(t, `{"function":"add","arguments":{"name":"other-`+id+`","ip":"any","id":"`+id+`"}}`); !strings.Contains(got, `"error":0`) {
+			t.Error(got)
+		}
+	}
+	for i, id := range []string{"001", "00000001", "1"} {
+		w.says(t, `{"function":"remove","arguments":{"id":"`+id+`"}}`)
+		if _, there := w.db.row(1); there != (i < 2) {
+			t.Errorf("after the removal of %s the row is there: %t", id, there)
+		}
+	}
+}
+
 func TestRows_OneThatFails(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		w.rows.agents = &failing{w.db, 2}
