@@ -15,6 +15,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"testudo/internal/atomicfile"
@@ -46,6 +47,7 @@ func Path(dir, name string) string {
 
 // Make makes a self-signed certificate and its key and returns its fingerprint.
 // names are the names and addresses it is for; the first is its subject, too.
+// Names that no host has are left out.
 // Both files are there in the end, durable, or none is new. What is there is
 // never replaced: with a certificate it is ErrExists; a key without a certificate,
 // as a crash between the two leaves it, gets one.
@@ -125,17 +127,24 @@ func sign(key crypto.Signer, names []string, now time.Time) ([]byte, error) {
 	}
 	for _, name := range names {
 		switch ip := net.ParseIP(name); {
-		case name == "":
 		case ip != nil:
 			template.IPAddresses = append(template.IPAddresses, ip)
-		default:
+		case hostName(name):
 			template.DNSNames = append(template.DNSNames, name)
 		}
 	}
-	if len(names) > 0 && names[0] != "" {
+	if len(names) > 0 && hostName(names[0]) {
 		template.Subject.CommonName = names[0]
 	}
 	return x509.CreateCertificate(rand.Reader, &template, &template, key.Public(), key)
+}
+
+// hostName tells whether name can stand in a certificate as one of a host. Others,
+// such as that of a node with a blank in it, are left out.
+func hostName(name string) bool {
+	const letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_."
+	return name != "" && len(name) <= 64 && strings.Trim(name, letters) == "" &&
+		name[0] != '.' && name[len(name)-1] != '.' && !strings.Contains(name, "..")
 }
 
 func encode(kind string, der []byte) []byte {

@@ -88,6 +88,8 @@ func NewClient(cfg ClientConfig) (*Client, error) {
 	c.tls = &tls.Config{
 		ServerName: c.host,
 		MinVersion: tls.VersionTLS12,
+		// What agents offer, so that a server meets with what it will meet.
+		CurvePreferences: []tls.CurveID{tls.X25519, tls.CurveP256, tls.CurveP384},
 		// Servers take the first short record for the whole request.
 		DynamicRecordSizingDisabled: true,
 		// Certificates are checked by verify, which takes those without alternative
