@@ -15,7 +15,7 @@ func (r *EnrolReport) Table() string {
 		{Title: "enrolment"}, {Title: "agents before", Right: true}, {Title: "clients", Right: true}, {Title: "a second", Right: true},
 		{Title: "median", Right: true}, {Title: "p99", Right: true}, {Title: "keys", Right: true},
 	}, costColumns...)
-	var rows [][]string
+	rows := make([][]string, 0, len(r.Bare)+len(r.Runs))
 	var failed strings.Builder
 	for _, run := range slices.Concat(r.Bare, r.Runs) {
 		agents := fmt.Sprint(run.Agents)

@@ -157,9 +157,9 @@ func (s *show) compareAgents(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for node, by := range counts.ByNode {
-		for _, n := range by {
-			s.result.Agents[node] += n
+	for _, n := range s.fleet.Workers() { // the one that enrolled reports nowhere
+		for _, count := range counts.ByNode[n.Name] {
+			s.result.Agents[n.Name] += count
 		}
 	}
 	s.out.Linef("All %d agents are the same on all %d nodes.", r.Agents, len(s.fleet.Nodes()))

@@ -1,8 +1,8 @@
 // Package demo shows a cluster at work: a master and its workers as processes
 // on this machine, a rule that is changed and arrives, a file that is tampered
 // with and healed, agents that report, move and change groups, a request that
-// finds its way to an agent's node, a worker that is killed and comes back. Then
-// it lets the user try the rest.
+// finds its way to an agent's node, an agent that gets its key from a worker, a
+// worker that is killed and comes back. Then it lets the user try the rest.
 package demo
 
 import (
@@ -49,6 +49,7 @@ type Result struct {
 	Reported  float64            `json:"reported_ms"` // their first report, until the master knew all of them
 	Moved     float64            `json:"moved_ms"`    // an agent that reports to another worker, until the master knew
 	Call      *Call              `json:"call"`        // a request made on the first worker for an agent of the last
+	Enrolled  *Enrolled          `json:"enrolled"`    // an agent that asked the first worker for a key
 	Assigned  map[string]float64 `json:"assigned_ms"` // a group given on the master, until it was at each worker
 	Returned  float64            `json:"returned_ms"` // a killed worker, from its restart until it had what it had missed
 	Took      float64            `json:"took_ms"`     // all of it
@@ -132,6 +133,7 @@ func (s *show) perform(ctx context.Context) error {
 		{"move an agent", s.move},
 		{"ask any node", s.call},
 		{"assign a group", s.assign},
+		{"let an agent enrol", s.enrol},
 		{"kill a worker and start it again", s.killAndReturn},
 		{"compare all nodes", s.compare},
 	}

@@ -119,9 +119,13 @@ func TestDemo_Once(t *testing.T) {
 		c.Path[0].Node != "worker1" || c.Path[1].Node != "master" || c.Path[2].Node != "worker2" || c.Path[0].Took < c.Path[2].Took {
 		t.Errorf("call: %+v", c)
 	}
+	if e := r.Enrolled; e == nil || e.Agent != "025" || e.Node != "worker1" || e.Answered <= 0 || len(e.Known) != 3 {
+		t.Errorf("enrolled: %+v", e)
+	}
 	for name, ms := range map[string]float64{
 		"ready": r.Ready, "changed": r.Changed["worker1"], "healed": r.Healed, "returned": r.Returned, "took": r.Took,
 		"reported": r.Reported, "moved": r.Moved, "assigned": r.Assigned["worker2"],
+		"known": r.Enrolled.Known["worker2"],
 	} {
 		if ms <= 0 || ms > 60_000 {
 			t.Errorf("%s took %v ms", name, ms)
@@ -129,6 +133,7 @@ func TestDemo_Once(t *testing.T) {
 	}
 	for _, want := range []string{
 		"12 agents report to worker1", "moves from worker1 to worker2", "restarted, which reports to worker2", "knew the agent's node", "the message was there after", "All 24 agents are the same on all 3 nodes",
+		"tortoise-01, asks worker1 for a key", "it is agent 025 and has its key after", "SHA-256 of its key",
 		"arrived at worker1 after", "arrived at worker2 after", "healed on worker1 after", "worker2 is back", "the same on all 3 nodes",
 	} {
 		if !strings.Contains(shown.String(), want) {

@@ -29,6 +29,8 @@ func (s *show) hints() {
 	s.out.Linef("  %s files --home %s", s.o.Command, master.Home)
 	s.out.Linef("  %s agents --home %s --watch", s.o.Command, master.Home)
 	s.out.Linef("  %s ctl agents --home %s", s.o.Command, worker.Home)
+	s.out.Linef("  %s enroll --server 127.0.0.1:%d --name my-agent", s.o.Command, worker.EnrolPort)
+	s.out.Linef("  %s agent list --home %s", s.o.Command, master.Home)
 	s.out.Linef("  %s simulate agents --nodes %s --count 2000 --duration 30s", s.o.Command, strings.Join(homes, ","))
 	s.out.Linef("  curl http://%s/metrics", master.Metrics)
 	s.out.Linef("Ctrl-C ends all of it.\n")
