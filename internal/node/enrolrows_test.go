@@ -68,6 +68,7 @@ func TestEnrolRows(t *testing.T) {
 				c.Testudo.Services.AgentDB = config.External
 			}
 			n := run(t, c)
+			awaitReady(t, n) // agents without a key have been removed
 			if !external {
 				store = n.agents.store
 			}
