@@ -66,7 +66,7 @@ func (e *enroller) embedded() (daemons map[string]sendsync.Embedded, features []
 	if e.master == nil {
 		return nil, nil
 	}
-	return map[string]sendsync.Embedded{authd: e.master.Answer}, []string{session.FeatureEnrol}
+	return map[string]sendsync.Embedded{authd: e.master.AnswerWorker}, []string{session.FeatureEnrol}
 }
 
 // addForwarding makes the part of a worker that asks the master. It comes after

@@ -12,19 +12,26 @@ import (
 	"testudo/internal/keystore"
 )
 
-// fromSocket is who asks, for the log, where it is not an agent at the port.
-const fromSocket = "local socket"
-
-// Answer answers a message of the local socket, or one that a worker has sent on
-// (docs/enrolment.md §9). It may hold a key.
+// Answer answers a message of the local socket (docs/enrolment.md §9). It may hold
+// a key.
 func (m *Master) Answer(ctx context.Context, message []byte) []byte {
+	return m.answer(ctx, message, "local socket")
+}
+
+// AnswerWorker answers a message that a worker has sent (docs/enrolment.md §10).
+func (m *Master) AnswerWorker(ctx context.Context, worker string, message []byte) []byte {
+	return m.answer(ctx, message, "worker "+worker)
+}
+
+// answer answers a message; from is who asks, for the log.
+func (m *Master) answer(ctx context.Context, message []byte, from string) []byte {
 	if len(message) == 0 || message[0] != '{' {
 		return m.cfg.Settings.Answer(string(message))
 	}
-	return m.do(ctx, message).JSON()
+	return m.do(ctx, message, from).JSON()
 }
 
-func (m *Master) do(ctx context.Context, data []byte) enrolment.Answer {
+func (m *Master) do(ctx context.Context, data []byte, from string) enrolment.Answer {
 	message, err := enrolment.ParseMessage(data)
 	if err != nil {
 		refusal, is := errors.AsType[*enrolment.Refusal](err)
@@ -35,9 +42,9 @@ func (m *Master) do(ctx context.Context, data []byte) enrolment.Answer {
 	}
 	switch id := message.Arguments.ID; message.Function {
 	case enrolment.FunctionAdd:
-		return m.answerAdd(ctx, message.Arguments)
+		return m.answerAdd(ctx, message.Arguments, from)
 	case enrolment.FunctionRemove:
-		return m.answerRemove(ctx, id, message.Arguments.Purge)
+		return m.answerRemove(ctx, id, message.Arguments.Purge, from)
 	case enrolment.FunctionGet:
 		entry, there := m.cfg.Keys.ByID(id)
 		if !there {
@@ -59,10 +66,10 @@ func answerOf(e keystore.Entry, address string) enrolment.Answer {
 	return enrolment.Answer{ID: e.ID, Name: e.Name, IP: address, Key: e.Secret}
 }
 
-func (m *Master) answerAdd(ctx context.Context, a enrolment.Arguments) enrolment.Answer {
+func (m *Master) answerAdd(ctx context.Context, a enrolment.Arguments, from string) enrolment.Answer {
 	w := wanted{
 		name: a.Name, id: a.ID, key: a.Key, groups: a.Groups, hash: a.KeyHash,
-		force: m.cfg.Settings.Force, held: a.Held, from: fromSocket,
+		force: m.cfg.Settings.Force, held: a.Held, from: from,
 	}
 	if a.Force != nil {
 		w.force = *a.Force
@@ -78,11 +85,11 @@ func (m *Master) answerAdd(ctx context.Context, a enrolment.Arguments) enrolment
 	return answerOf(entry, w.address.Asked)
 }
 
-func (m *Master) answerRemove(ctx context.Context, id string, purge bool) enrolment.Answer {
+func (m *Master) answerRemove(ctx context.Context, id string, purge bool, from string) enrolment.Answer {
 	entry, err := m.remove(ctx, id, purge, nil)
 	switch {
 	case err == nil:
-		m.log.Info("Agent removed.", slog.String("agent", entry.ID), slog.String("name", entry.Name), slog.String("by", fromSocket))
+		m.log.Info("Agent removed.", slog.String("agent", entry.ID), slog.String("name", entry.Name), slog.String("by", from))
 		return enrolment.Answer{Text: enrolment.TextRemoved}
 	case errors.Is(err, keystore.ErrUnknown):
 		return refused(enrolment.CodeUnknownID)

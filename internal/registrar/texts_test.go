@@ -26,7 +26,7 @@ func (w *world) ask(ctx context.Context, _ string, question []byte) ([]byte, err
 	if err := json.Unmarshal(question, &q); err != nil || q.Daemon != "authd" {
 		return nil, errors.New("Error 1014 - Error communicating with socket: '" + q.Daemon + "'")
 	}
-	return w.Answer(ctx, q.Message), nil
+	return w.AnswerWorker(ctx, "w1", q.Message), nil
 }
 
 // worker is one that asks this master.

@@ -193,6 +193,9 @@ func TestWorker_Learns(t *testing.T) {
 	if len(learnt) != 1 || learnt[0].Secret != reg.Entry.Secret || learnt[0].Address != "10.0.0.0/8" || reg.Address != "10.0.0.0/255.0.0.0" {
 		t.Error(learnt, reg.Address)
 	}
+	if !strings.Contains(w.log.String(), `from="worker w1"`) {
+		t.Error(w.log)
+	}
 }
 
 func TestConfirms_AreBounded(t *testing.T) {

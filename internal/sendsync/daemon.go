@@ -58,10 +58,10 @@ type daemon struct {
 // name is that of its socket, by which errors tell it.
 func (d *daemon) name() string { return filepath.Base(d.path) }
 
-// ask sends a message on a connection of its own and returns the answer.
-func (d *daemon) ask(ctx context.Context, message []byte) ([]byte, error) {
+// ask sends a worker's message on a connection of its own and returns the answer.
+func (d *daemon) ask(ctx context.Context, worker string, message []byte) ([]byte, error) {
 	if d.within != nil {
-		return d.askWithin(ctx, message)
+		return d.askWithin(ctx, worker, message)
 	}
 	conn, err := d.connect(ctx)
 	if err != nil {
@@ -83,11 +83,11 @@ func (d *daemon) ask(ctx context.Context, message []byte) ([]byte, error) {
 }
 
 // askWithin asks a daemon of this process.
-func (d *daemon) askWithin(ctx context.Context, message []byte) ([]byte, error) {
+func (d *daemon) askWithin(ctx context.Context, worker string, message []byte) ([]byte, error) {
 	if d.limit.Message < len(message) {
 		return nil, fault.New(fault.SocketTalk, d.name()+": message longer than the limit")
 	}
-	answer := d.within(ctx, message)
+	answer := d.within(ctx, worker, message)
 	switch cause := context.Cause(ctx); {
 	case answer != nil:
 		return answer, nil

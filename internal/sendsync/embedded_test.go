@@ -38,7 +38,7 @@ func TestEmbedded_Answers(t *testing.T) {
 	home := newHome(t)
 	daemonOf(t, home, "authd", func(context.Context, string) string { return "from the socket" })
 	size := 0
-	m, _ := master(home, embedding(func(_ context.Context, message []byte) []byte {
+	m, _ := master(home, embedding(func(_ context.Context, _ string, message []byte) []byte {
 		return []byte(string(message) + strings.Repeat("x", size))
 	}))
 	old, _, _ := worker(t, m, "old")
@@ -68,7 +68,7 @@ func TestEmbedded_NoFeature(t *testing.T) {
 // and its own number is bounded.
 func TestEmbedded_ManyAtATime(t *testing.T) {
 	arrived, may := make(chan string, 2*embeddedWaiting), make(chan struct{})
-	m, _ := master(newHome(t), embedding(func(ctx context.Context, message []byte) []byte {
+	m, _ := master(newHome(t), embedding(func(ctx context.Context, _ string, message []byte) []byte {
 		arrived <- string(message)
 		select {
 		case <-may:
@@ -109,7 +109,7 @@ func TestEmbedded_ManyAtATime(t *testing.T) {
 
 func TestEmbedded_Fails(t *testing.T) {
 	m, _ := master(newHome(t), func(c *MasterConfig) { c.AnswerTime, c.MessageBytes = 50*time.Millisecond, 100 },
-		embedding(func(ctx context.Context, _ []byte) []byte {
+		embedding(func(ctx context.Context, _ string, _ []byte) []byte {
 			<-ctx.Done()
 			return nil
 		}))

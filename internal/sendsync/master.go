@@ -34,9 +34,10 @@ type MasterConfig struct {
 	Features []string
 }
 
-// Embedded answers a message as a daemon does behind its socket. It returns when
-// it has the answer or ctx ends; nil is no answer. It is called by many at once.
-type Embedded func(ctx context.Context, message []byte) []byte
+// Embedded answers a worker's message as a daemon does behind its socket. It
+// returns when it has the answer or ctx ends; nil is no answer. It is called by
+// many at once.
+type Embedded func(ctx context.Context, worker string, message []byte) []byte
 
 // How many questions a daemon of this process has at a time, and how many one
 // worker may have under way.
@@ -169,7 +170,7 @@ func (c *asking) ask(ctx context.Context, d *daemon, q *queue, message []byte) (
 			return nil, d.busy(ctx)
 		}
 	}
-	return d.ask(ctx, message)
+	return d.ask(ctx, c.s.Name(), message)
 }
 
 // inline is the longest answer that travels in one frame, in bytes.
