@@ -90,6 +90,19 @@ func TestEnrol_Servers(t *testing.T) {
 	}
 }
 
+// A server hears of it when an agent does not like its certificate, in TLS 1.3
+// after the handshake.
+func TestEnrol_StrangerIsReported(t *testing.T) {
+	p := open(t)
+	if _, err := Enrol(t.Context(), ClientConfig{Address: p.address(), CA: newAuthority(t).file, Request: web01}); err == nil {
+		t.Error("no error")
+	}
+	p.waitFor(t, func(s Stats) bool { return s.Open == 0 })
+	if s := p.Stats(); s.NoTLS != 1 || s.Requests != 0 {
+		t.Errorf("%+v", s)
+	}
+}
+
 func TestEnrol_OtherHost(t *testing.T) {
 	a := newAuthority(t)
 	for name, tt := range map[string]struct {

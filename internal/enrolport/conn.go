@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"runtime/debug"
 	"sync"
+	"syscall"
 	"time"
 
 	"testudo/internal/enrolment"
@@ -37,6 +38,8 @@ type conn struct {
 	net   *net.TCPConn
 	peer  netip.AddrPort
 	place *list.Element // the room's
+
+	answered time.Time // when the answer left; zero before
 
 	mu   sync.Mutex
 	gone bool
@@ -116,7 +119,10 @@ func (s *Server) serve(ctx context.Context, c *conn) {
 	}
 	s.stats.requests.Add(1)
 	result := s.answer(ctx, c, secured, line)
-	s.cfg.Metrics.EnrolRequest(result, time.Since(accepted).Seconds())
+	if c.answered.IsZero() {
+		c.answered = time.Now()
+	}
+	s.cfg.Metrics.EnrolRequest(result, c.answered.Sub(accepted).Seconds())
 }
 
 // handshake reads the first byte before it spends anything on the connection.
@@ -134,11 +140,11 @@ func (s *Server) handshake(c *conn) (*tls.Conn, error) {
 	s.room.heard(c)
 	secured := tls.Server(&begun{TCPConn: c.net, first: first}, s.tls)
 	if err := secured.Handshake(); err != nil {
-		return nil, &handshakeError{err}
+		return nil, err
 	}
 	if s.cfg.VerifyHost && s.cfg.ClientCA != "" {
 		if err := checkPeer(secured.ConnectionState(), c.peer.Addr()); err != nil {
-			return nil, &handshakeError{err}
+			return nil, err
 		}
 	}
 	s.room.heard(c)
@@ -152,14 +158,11 @@ func (s *Server) read(c *conn, secured *tls.Conn) ([]byte, error) {
 
 // answer has the registrar decide and tells the agent. result is for the metrics.
 func (s *Server) answer(ctx context.Context, c *conn, secured *tls.Conn, line []byte) (result string) {
-	s.stats.registering.Add(1)
-	defer s.stats.registering.Add(-1)
-	from := c.peer.Addr().String()
 	request, err := enrolment.ParseLine(line, c.peer.Addr(), s.cfg.Line)
 	var registration Registration
 	if err == nil {
 		s.report.requested(c.peer, request.Name)
-		registration, err = s.cfg.Registrar.Register(ctx, request, from)
+		registration, err = s.register(ctx, c, request)
 	}
 	if err != nil {
 		return s.refuse(c, secured, request.Name, err)
@@ -180,6 +183,12 @@ func (s *Server) answer(ctx context.Context, c *conn, secured *tls.Conn, line []
 	s.stats.unknown.Add(1)
 	s.report.unknown(c.peer, request.Name)
 	return "unknown"
+}
+
+func (s *Server) register(ctx context.Context, c *conn, r enrolment.Request) (Registration, error) {
+	s.stats.registering.Add(1)
+	defer s.stats.registering.Add(-1)
+	return s.cfg.Registrar.Register(ctx, r, c.peer.Addr().String())
 }
 
 // refuse tells an agent that it gets no key, in two writes (docs/enrolment.md §4).
@@ -214,6 +223,7 @@ func (s *Server) write(c *conn, secured *tls.Conn, texts ...[]byte) error {
 	}
 	wire := secured.NetConn().(*begun)
 	wire.answered = wire.sent
+	c.answered = time.Now()
 	// An agent may have read its answer and be gone by now: that is no failure.
 	_ = secured.CloseWrite()
 	_ = c.net.CloseWrite()
@@ -250,15 +260,15 @@ func (s *Server) arrived(c *conn, wire *begun) bool {
 
 // noRequest books a connection that came to nothing.
 func (s *Server) noRequest(c *conn, err error) {
-	failed, isHandshake := errors.AsType[*handshakeError](err)
 	switch {
 	case c.wasCut():
-	case errors.Is(err, errNoTLS), isHandshake && !isTimeout(failed.err):
+	case errors.Is(err, errNothing), errors.Is(err, errCut), isTimeout(err), errors.Is(err, io.EOF),
+		errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
+		s.stats.silent.Add(1)
+		s.cfg.Metrics.EnrolRefused("silent")
+	default: // also an agent that does not like our certificate, which TLS 1.3 tells late
 		s.stats.noTLS.Add(1)
 		s.cfg.Metrics.EnrolRefused("no tls")
 		s.report.noTLS(c.peer, err)
-	default:
-		s.stats.silent.Add(1)
-		s.cfg.Metrics.EnrolRefused("silent")
 	}
 }

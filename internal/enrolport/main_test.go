@@ -15,6 +15,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -194,6 +195,17 @@ func (d *desk) wait(t testing.TB, want string) {
 		}
 	case <-time.After(time.Minute):
 		t.Fatalf("the registrar did not hear %q", want)
+	}
+}
+
+// waitFor waits until the counts are as they shall be: the server books a
+// connection after its peer has heard of its end.
+func (p *port) waitFor(t testing.TB, done func(Stats) bool) {
+	t.Helper()
+	for end := time.Now().Add(time.Minute); !done(p.Stats()); runtime.Gosched() {
+		if time.Now().After(end) {
+			t.Fatalf("%+v", p.Stats())
+		}
 	}
 }
 

@@ -15,12 +15,6 @@ import (
 // errNoTLS is returned when a connection does not begin as TLS does.
 var errNoTLS = errors.New("what came is not TLS")
 
-// handshakeError is a handshake that came to nothing.
-type handshakeError struct{ err error }
-
-func (e *handshakeError) Error() string { return e.err.Error() }
-func (e *handshakeError) Unwrap() error { return e.err }
-
 // serverTLS makes the server's half of the handshake of what is configured.
 func serverTLS(cfg Config, report *reporter) (*tls.Config, certificate.Info, error) {
 	pair, err := certificate.ReadPair(cfg.Home, cfg.Certificate, cfg.Key)
