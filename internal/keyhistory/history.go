@@ -202,7 +202,7 @@ func ReadAnswer(answer string) (Outcome, Entry, string) {
 	}
 	text, ok := strings.CutPrefix(answer, errorPrefix)
 	text, _, _ = strings.Cut(text, errorPrefix)
-	for _, sure := range []string{"Duplicate ", "Invalid agent name", "Invalid group", "Invalid IP", "Invalid password", "Invalid request", "Agent version"} {
+	for _, sure := range []string{"Duplicate ", "Invalid agent name", "Invalid group", "Invalid Group", "Invalid IP", "Invalid password", "Invalid request", "Agent version"} {
 		if ok && strings.HasPrefix(text, sure) {
 			return Refused, Entry{}, text
 		}

@@ -127,16 +127,29 @@ func (c *checking) goneBefore(o, r *Registration) bool {
 	})
 }
 
-// checkLines looks for lines of client.keys that nobody asked for.
+// checkLines looks for lines of client.keys that nobody asked for. A worker may
+// have asked its master several times for one request: all but the last then left
+// nothing but, perhaps, the line of a removed agent.
 func (c *checking) checkLines() {
-	for _, e := range slices.Concat(c.live, c.gone) {
-		if !slices.ContainsFunc(c.byName[e.Name], func(r *Registration) bool {
-			if r.Outcome == Done {
-				return r.Entry.ID == e.ID
+	asked := func(e Entry, live bool) bool {
+		return slices.ContainsFunc(c.byName[e.Name], func(r *Registration) bool {
+			switch {
+			case r.Outcome == Done && r.Entry.ID == e.ID:
+				return true
+			case r.Outcome == Unknown || !live && r.Node != c.Master:
+				return r.Address == bare(e.Address)
 			}
-			return r.Outcome == Unknown && r.Address == bare(e.Address)
-		}) {
+			return false
+		})
+	}
+	for _, e := range c.live {
+		if !asked(e, true) {
 			c.find(NotAsked, "%s %s %s", e.ID, e.Name, e.Address)
+		}
+	}
+	for _, e := range c.gone {
+		if !asked(e, false) {
+			c.find(NotAsked, "%s %s %s, removed", e.ID, e.Name, e.Address)
 		}
 	}
 }
