@@ -8,6 +8,7 @@ import (
 	"path"
 	"syscall"
 
+	"testudo/internal/config"
 	"testudo/internal/home"
 )
 
@@ -27,7 +28,14 @@ func (r *runner) becomeOwner() error {
 	if r.stayRoot {
 		return nil
 	}
-	if err := handOver(r.cfg.Home, r.owner); err != nil {
+	var keys []string
+	if r.cfg.EnrolmentEmbedded() {
+		if err := makeTimestamps(r.cfg); err != nil {
+			return fmt.Errorf("make the file of the times of enrolment: %w", err)
+		}
+		keys = keyFiles()
+	}
+	if err := handOver(r.cfg.Home, r.owner, keys...); err != nil {
 		return fmt.Errorf("hand files over to user %s: %w", home.Account, err)
 	}
 	err := syscall.Setgroups([]int{gid})
@@ -43,6 +51,31 @@ func (r *runner) becomeOwner() error {
 	return nil
 }
 
+// timestampsPath is where a master keeps the times of enrolment. Only root can make
+// it there: the directory is not the account's.
+const timestampsPath = "queue/agents-timestamp"
+
+// keyFiles are files of a node that enrols agents, which the original's service,
+// as it is root's, leaves to root.
+func keyFiles() []string { return []string{home.KeysPath, timestampsPath, "var/run/testudo-keys.*"} }
+
+// makeTimestamps makes sure that it is there.
+func makeTimestamps(cfg *config.Config) error {
+	if cfg.Cluster.Role != config.Master {
+		return nil
+	}
+	root, err := os.OpenRoot(cfg.Home)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	file, err := root.OpenFile(timestampsPath, os.O_WRONLY|os.O_CREATE, 0o640)
+	if err != nil {
+		return err
+	}
+	return file.Close()
+}
+
 // ownFiles are files of a node that a run as root may have left behind, which
 // the account could then neither read nor write.
 func ownFiles() []string {
@@ -52,16 +85,16 @@ func ownFiles() []string {
 	}
 }
 
-// handOver gives root's files of the node to the account. A file of several
+// handOver gives root's files of the node, and more, to the account. A file of several
 // names is left alone: the others may be anywhere.
-func handOver(dir string, to identity) error {
+func handOver(dir string, to identity, more ...string) error {
 	root, err := os.OpenRoot(dir)
 	if err != nil {
 		return err
 	}
 	defer root.Close()
 	var failed []error
-	for _, pattern := range ownFiles() {
+	for _, pattern := range append(ownFiles(), more...) {
 		names, err := fs.Glob(root.FS(), pattern)
 		if err != nil {
 			return fmt.Errorf("look for %s: %w", path.Base(pattern), err)

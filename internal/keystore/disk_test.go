@@ -304,3 +304,18 @@ func TestTimestamps(t *testing.T) {
 	}
 	holds(t, dir, timestampsPath, "001 a any 2021-01-01 00:00:00\n004 d any 2026-01-02 03:04:05\n")
 }
+
+// Where only root may make files, the times go into the file that is there.
+func TestOverwrite_LongerAndShorter(t *testing.T) {
+	root, dir := home(t)
+	write(t, dir, timestampsPath, "007 a any 2026-11-22 12:00:00\n")
+	for _, want := range []string{"008 longer-name any 2026-11-22 12:00:00\n009 b any 2026-11-22 12:00:00\n", ""} {
+		if err := overwrite(root, timestampsPath, strings.NewReader(want)); err != nil {
+			t.Fatal(err)
+		}
+		holds(t, dir, timestampsPath, want)
+	}
+	if err := overwrite(root, "queue/absent", strings.NewReader("")); err == nil {
+		t.Error("a file was made")
+	}
+}

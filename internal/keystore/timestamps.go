@@ -128,11 +128,25 @@ func cutFile(root *os.Root, name string, to, from int64) error {
 	return f.Truncate(to)
 }
 
-// rewriteTimestamps puts a file of the times of all entries in place.
+// rewriteTimestamps puts a file of the times of all entries in place, or what it
+// is to hold into the one that is there: its directory may be root's alone.
 func (o *Options) rewriteTimestamps(root *os.Root, t *table) error {
 	_, err := o.replace(root, timestampsPath, &lineReader{lines: t.lines, format: timestamp}, false)
+	if errors.Is(err, fs.ErrPermission) {
+		err = overwrite(root, timestampsPath, &lineReader{lines: t.lines, format: timestamp})
+	}
 	if err != nil {
 		return fmt.Errorf("write times of enrolment: %w", err)
 	}
 	return nil
+}
+
+// overwrite gives a file that is there other content.
+func overwrite(root *os.Root, name string, r io.Reader) error {
+	f, err := root.OpenFile(name, os.O_WRONLY|os.O_TRUNC, 0)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(f, r)
+	return errors.Join(err, f.Close())
 }
