@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"testudo/internal/enrolment"
 	"testudo/internal/keystore"
@@ -35,34 +36,62 @@ func (h *history) gave(e keystore.Entry) {
 // Thousands enrol at once, at the master, at workers and through the socket, with
 // names and addresses of which there are few; others are removed meanwhile.
 func TestConcurrent(t *testing.T) {
-	rules := map[string]enrolment.Force{"nobody is replaced": {}, "everybody is": replaceAll()}
-	for name, f := range rules {
+	for name, tt := range map[string]struct {
+		force   enrolment.Force
+		comings bool // of the database, and goings
+	}{
+		"nobody is replaced": {enrolment.Force{}, false},
+		"everybody is":       {replaceAll(), false},
+		"nobody is replaced, the database comes and goes": {enrolment.Force{}, true},
+		"everybody is, the database comes and goes":       {replaceAll(), true},
+	} {
 		t.Run(name, func(t *testing.T) {
-			w := newWorld(t, force(f))
-			h := &history{given: map[string]keystore.Entry{}, removed: map[string]bool{}}
-			worker := w.worker(true)
-			stop := running(worker)
-			var clients sync.WaitGroup
-			each := 60
-			if testing.Short() {
-				each = 15
-			}
-			for i := range 64 {
-				clients.Go(func() { w.client(t, h, worker, rand.New(rand.NewPCG(1, uint64(i))), each) })
-			}
-			clients.Wait()
-			stop()
-			for ids := worker.confirms.take(); len(ids) > 0; ids = worker.confirms.take() {
-				worker.confirms.send(t.Context(), ids)
-			}
-			w.check(t, h, !f.Enabled)
+			bubble(t, func(t *testing.T, w *world) {
+				h := &history{given: map[string]keystore.Entry{}, removed: map[string]bool{}}
+				worker := w.worker(true)
+				defer running(worker)()
+				var clients, weather sync.WaitGroup
+				each := 30
+				if testing.Short() {
+					each = 8
+				}
+				for i := range 64 {
+					clients.Go(func() { w.client(t, h, worker, rand.New(rand.NewPCG(1, uint64(i))), each) })
+				}
+				over := make(chan struct{})
+				if tt.comings {
+					weather.Go(func() { w.comeAndGo(over) })
+				}
+				clients.Wait()
+				close(over)
+				weather.Wait()
+				pass(time.Minute)
+				w.check(t, h, !tt.force.Enabled)
+			}, force(tt.force))
 		})
+	}
+}
+
+// comeAndGo has the database be away half of the time.
+func (w *world) comeAndGo(over chan struct{}) {
+	for away := errAway; ; {
+		w.db.set(away)
+		select {
+		case <-over:
+			w.db.set(nil)
+			return
+		case <-time.After(time.Second):
+		}
+		if away = nil; w.db.gone() == nil {
+			away = errAway
+		}
 	}
 }
 
 // client does one thing after the other.
 func (w *world) client(t *testing.T, h *history, worker *Worker, r *rand.Rand, n int) {
 	for range n {
+		time.Sleep(time.Duration(r.IntN(3)) * time.Second / 4)
 		name := fmt.Sprintf("web-%d", r.IntN(150))
 		address := "any"
 		if r.IntN(2) == 0 {

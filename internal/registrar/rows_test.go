@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"testudo/internal/agent"
@@ -87,6 +89,23 @@ func TestRows_Refused(t *testing.T) {
 		w.enrols(t, line("web-01"))
 		if !strings.Contains(w.log.String(), "refuses a change") || w.rows.away() {
 			t.Error(w.log)
+		}
+	})
+}
+
+// An agent is removed while its row is being inserted: no row stays.
+func TestRows_RemovedWhileInserted(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		w.db.gate = make(chan struct{})
+		var both sync.WaitGroup
+		both.Go(func() { w.enrols(t, line("web-01")) })
+		synctest.Wait()
+		both.Go(func() { w.says(t, `{"function":"remove","arguments":{"id":"001"}}`) })
+		synctest.Wait()
+		close(w.db.gate)
+		both.Wait()
+		if n := w.db.len(); n != 0 || w.db.inserts != 1 {
+			t.Errorf("%d rows after %d insertions", n, w.db.inserts)
 		}
 	})
 }

@@ -93,6 +93,13 @@ func (d *database) set(away error) {
 	d.away = away
 }
 
+// gone is what set was last told.
+func (d *database) gone() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.away
+}
+
 // is says how an agent is.
 func (d *database) is(id agent.ID, e enrolment.Existing) {
 	d.mu.Lock()
