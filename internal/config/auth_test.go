@@ -169,3 +169,21 @@ func TestAuth_Explained(t *testing.T) {
 		}
 	}
 }
+
+func FuzzAuth(f *testing.F) {
+	f.Add("<port>1515</port><force><disconnected_time enabled=\"yes\">1h</disconnected_time></force>")
+	f.Add("<force_time>0</force_time><key_request/><agents><x>1</x></agents>")
+	f.Fuzz(func(t *testing.T, options string) {
+		c := Default("")
+		r := &report{file: "f"}
+		text := daemonConf("<auth>" + options + "</auth>")
+		if lines := r.readCluster(c, strings.NewReader(text)); lines == nil {
+			return
+		}
+		checkProblems(t, text, r.problems)
+		a := c.Auth
+		if a.Port < 1 || a.Port > 65535 || a.Ciphers == "" || a.Certificate == "" || a.CertificateKey == "" || a.Force.Disconnected < 0 || a.Force.AfterRegistration < 0 {
+			t.Errorf("%q gives %+v", options, a)
+		}
+	})
+}
