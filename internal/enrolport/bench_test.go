@@ -21,7 +21,7 @@ func BenchmarkServer_Enrol(b *testing.B) {
 		b.Run(tls.VersionName(version), func(b *testing.B) {
 			p := open(b)
 			go func() {
-				for range p.desk.events { //nolint:revive // nobody else takes them
+				for range p.desk.events { // nobody else takes them
 				}
 			}()
 			b.Cleanup(func() { close(p.desk.events) })

@@ -74,7 +74,9 @@ type begun struct {
 	*net.TCPConn
 	first    []byte // what Read gives before all else
 	sent     int
-	answered int // of sent, what ends with the answer
+	answered int  // of sent, what ends with the answer
+	ended    bool // the peer had ended its half of the connection before the answer
+	reset    bool // the peer has reset the connection after it
 }
 
 // Write counts.
@@ -167,6 +169,8 @@ func (s *Server) answer(ctx context.Context, c *conn, secured *tls.Conn, line []
 	if err != nil {
 		return s.refuse(c, secured, request.Name, err)
 	}
+	wire := secured.NetConn().(*begun)
+	wire.ended = peerEnded(c.net)
 	if err := s.write(c, secured, registration.Answer()); err != nil {
 		s.stats.lost.Add(1)
 		s.report.lost(c.peer, request.Name, err)
@@ -175,7 +179,7 @@ func (s *Server) answer(ctx context.Context, c *conn, secured *tls.Conn, line []
 		registration.Lost(undo)
 		return "lost"
 	}
-	if s.arrived(c, secured.NetConn().(*begun)) {
+	if s.arrived(c, wire) {
 		s.stats.keys.Add(1)
 		registration.Delivered()
 		return "key"
@@ -202,7 +206,7 @@ func (s *Server) refuse(c *conn, secured *tls.Conn, name string, err error) (res
 	}
 	s.stats.refused.Add(1)
 	if err := s.write(c, secured, refusal.Line(), []byte(enrolment.TextUnable)); err == nil {
-		s.linger(c)
+		_ = s.linger(c) // however it ends
 	}
 	if !isRefusal {
 		return "error"
@@ -225,25 +229,31 @@ func (s *Server) write(c *conn, secured *tls.Conn, texts ...[]byte) error {
 	wire.answered = wire.sent
 	c.answered = time.Now()
 	// An agent may have read its answer and be gone by now: that is no failure.
-	_ = secured.CloseWrite()
-	_ = c.net.CloseWrite()
+	err := errors.Join(secured.CloseWrite(), c.net.CloseWrite())
+	wire.reset = err != nil && !isTimeout(err)
 	return nil
 }
 
 // linger waits for the peer to close, so that the kernel does not throw the
-// answer away for what the peer has still sent.
-func (s *Server) linger(c *conn) {
+// answer away for what the peer has still sent. The error is nil for its regular
+// end.
+func (s *Server) linger(c *conn) error {
 	s.room.heard(c)
 	if err := c.until(time.Now().Add(lingerTime)); err != nil {
-		return
+		return err
 	}
-	_, _ = io.Copy(io.Discard, io.LimitReader(c.net, lingerBytes)) // however it ends
+	_, err := io.Copy(io.Discard, io.LimitReader(c.net, lingerBytes))
+	return err
 }
 
 // arrived waits for the peer to close and tells whether its system has taken the
-// whole answer.
+// answer. Agents close when they have read their key; what they have not read, the
+// end of TLS, makes their system reset the connection without a word about what
+// was read. So a reset, too, is the sign of a peer that was there, unless it
+// had ended its half before.
 func (s *Server) arrived(c *conn, wire *begun) bool {
-	s.linger(c)
+	err := s.linger(c)
+	reset := wire.reset || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
 	for pause := time.Millisecond; ; pause *= 2 {
 		left, err := unacknowledged(c.net)
 		switch {
@@ -251,6 +261,8 @@ func (s *Server) arrived(c *conn, wire *begun) bool {
 			return false
 		case left <= wire.sent-wire.answered:
 			return true
+		case reset:
+			return !wire.ended
 		case pause > lingerTime/2 || c.wasCut():
 			return false
 		}

@@ -21,3 +21,18 @@ func unacknowledged(c *net.TCPConn) (int, error) {
 	}
 	return max(left-1, 0), failed
 }
+
+// peerEnded tells whether the peer has ended its half of a connection, or all of
+// it.
+func peerEnded(c *net.TCPConn) bool {
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return true
+	}
+	ended := true
+	_ = raw.Control(func(fd uintptr) { // without effect only on a closed connection
+		info, err := unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO)
+		ended = err != nil || info.State != unix.BPF_TCP_ESTABLISHED
+	})
+	return ended
+}

@@ -160,16 +160,23 @@ func TestServer_PutsPiecesTogether(t *testing.T) {
 // Whoever ends its half of the connection still gets its answer.
 func TestServer_PeerThatSaysItWasAll(t *testing.T) {
 	p := open(t)
-	c := p.secure(t)
-	io.WriteString(c, "OSSEC A:'web-01'")
-	if err := c.CloseWrite(); err != nil {
-		t.Fatal(err)
+	for _, wholly := range []bool{false, true} {
+		c := p.secure(t)
+		io.WriteString(c, "OSSEC A:'web-01'")
+		if err := c.CloseWrite(); err != nil {
+			t.Fatal(err)
+		}
+		if wholly {
+			if err := c.NetConn().(*net.TCPConn).CloseWrite(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got := records(t, c); !slices.Equal(got, []string{accepted("web-01", "any")}) {
+			t.Errorf("%q", got)
+		}
+		c.Close()
+		p.desk.wait(t, "delivered web-01")
 	}
-	if got := records(t, c); !slices.Equal(got, []string{accepted("web-01", "any")}) {
-		t.Errorf("%q", got)
-	}
-	c.Close()
-	p.desk.wait(t, "delivered web-01")
 }
 
 func TestServer_Versions(t *testing.T) {
