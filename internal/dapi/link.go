@@ -4,7 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
+	"strconv"
 	"sync"
 
 	"testudo/internal/fault"
@@ -53,7 +53,8 @@ func newLink(e *engine, s *session.Session, mux *session.Mux) *link {
 		owed: make(map[string]*question), serving: make(map[string]*served),
 	}
 	mux.Handle(cmdRequest, l.handleRequest)
-	mux.Handle(cmdTimed, l.handleTimed)
+	mux.Offer(session.FeatureReplies)
+	mux.HandleLate(cmdTimed, l.handleTimed)
 	mux.Handle(cmdEnd, l.handleEnd)
 	mux.Handle(cmdResult, l.handleResult)
 	mux.Handle(cmdAnswer, l.handleAnswer)
@@ -79,8 +80,16 @@ func (l *link) ask(ctx context.Context, asker string, request []byte, id *string
 	}
 	*id = q.id
 	defer l.forget(q)
-	if err := l.send(ctx, q.id, request); err != nil {
+	reply, err := l.send(ctx, q.id, request)
+	if err != nil {
+		if ctx.Err() != nil {
+			l.callOff(q.id)
+		}
 		return nil, nil, l.reason(ctx, err)
+	}
+	if answer, ok := bytes.CutPrefix(reply, []byte(answerMark)); ok {
+		release, err = l.e.answers.hold(q.asker, len(answer))
+		return session.Pieces{answer}, release, err
 	}
 	select {
 	case end := <-q.ends:
@@ -162,16 +171,16 @@ func (l *link) deliver(id string, end func(q *question) ending) bool {
 	return true
 }
 
-// send sends a request, to a Testudo node with the time that is left.
-func (l *link) send(ctx context.Context, id string, request []byte) error {
+// send sends a request, to a Testudo node with the time that is left, and gives
+// the reply.
+func (l *link) send(ctx context.Context, id string, request []byte) (reply []byte, err error) {
 	command, head := cmdRequest, id+" "
 	if l.s.PeerHas(session.FeatureCalls) {
-		command, head = cmdTimed, fmt.Sprintf("%s %d ", id, millisLeft(ctx))
+		command, head = cmdTimed, id+" "+strconv.FormatInt(millisLeft(ctx), 10)+" "
 	}
 	payload := make([]byte, 0, len(head)+len(request))
 	payload = append(append(payload, head...), request...)
-	_, err := l.s.Request(ctx, command, payload)
-	return err
+	return l.s.Request(ctx, command, payload)
 }
 
 // callOff tells a Testudo node that nobody waits for an answer any more. When

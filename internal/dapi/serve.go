@@ -48,11 +48,11 @@ func (l *link) handleRequest(_ context.Context, _ *session.Session, payload []by
 	if !ok || len(id) == 0 || len(id) > maxID {
 		return session.Reply{}, errors.New("id and request expected")
 	}
-	err := l.accept(string(id), request, 0, false)
+	err := l.accept(string(id), request, 0, nil)
 	if fault.Has(err, fault.Busy) && l.refuse(string(id), err) {
 		err = nil
 	}
-	return session.OK("Added request to API requests queue"), err
+	return session.OK(textQueued), err
 }
 
 // refuse tells why a request is not answered, as any other answer is told. It is
@@ -62,15 +62,16 @@ func (l *link) refuse(id string, why error) bool {
 }
 
 // handleTimed takes a request of a Testudo node: "ID milliseconds request".
-func (l *link) handleTimed(_ context.Context, _ *session.Session, payload []byte) (session.Reply, error) {
+func (l *link) handleTimed(_ context.Context, _ *session.Session, payload []byte, respond func(session.Reply, error)) {
 	id, rest, _ := bytes.Cut(payload, []byte{' '})
 	millis, request, ok := bytes.Cut(rest, []byte{' '})
 	left, err := strconv.ParseUint(string(millis), 10, 32)
 	if !ok || err != nil || len(id) == 0 || len(id) > maxID {
-		return session.Reply{}, errors.New("id, milliseconds and request expected")
+		respond(session.Reply{}, errors.New("id, milliseconds and request expected"))
+		return
 	}
-	return session.OK("Added request to API requests queue"),
-		l.accept(string(id), request, time.Duration(left)*time.Millisecond, true)
+	first := newFirstReply(respond, l.s.PeerHas(session.FeatureReplies))
+	first.accepted(l.accept(string(id), request, time.Duration(left)*time.Millisecond, first))
 }
 
 // handleEnd ends a request whose asker has gone.
@@ -84,8 +85,8 @@ func (l *link) handleEnd(_ context.Context, _ *session.Session, payload []byte) 
 }
 
 // accept begins to answer a request of the other node's, or says that there are
-// too many. payload belongs to the session.
-func (l *link) accept(id string, payload []byte, left time.Duration, timed bool) error {
+// too many. payload belongs to the session; first is nil for a 4.7.5 node's.
+func (l *link) accept(id string, payload []byte, left time.Duration, first *firstReply) error {
 	leave, err := l.e.gate.enter(l.peer(), len(payload))
 	if err != nil {
 		l.e.cfg.Metrics.DAPIRequest("other", "busy", 0)
@@ -94,7 +95,8 @@ func (l *link) accept(id string, payload []byte, left time.Duration, timed bool)
 	request := bytes.Clone(payload)
 	started := l.s.Go(func(ctx context.Context) {
 		defer leave()
-		l.serve(ctx, id, request, left, timed)
+		defer first.queued()
+		l.serve(ctx, id, request, left, first)
 	})
 	if !started {
 		leave()
@@ -104,7 +106,7 @@ func (l *link) accept(id string, payload []byte, left time.Duration, timed bool)
 }
 
 // serve answers a request.
-func (l *link) serve(ctx context.Context, id string, request []byte, left time.Duration, timed bool) {
+func (l *link) serve(ctx context.Context, id string, request []byte, left time.Duration, first *firstReply) {
 	work, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	if left > 0 {
@@ -112,7 +114,7 @@ func (l *link) serve(ctx context.Context, id string, request []byte, left time.D
 		work, stop = context.WithTimeoutCause(work, left, fault.New(fault.APITimeout, nil))
 		defer stop()
 	}
-	if timed {
+	if first != nil {
 		r := &served{cancel}
 		l.mu.Lock()
 		l.serving[id] = r
@@ -132,6 +134,10 @@ func (l *link) serve(ctx context.Context, id string, request []byte, left time.D
 	if errors.Is(context.Cause(work), errAskerGone) || ctx.Err() != nil {
 		return
 	}
+	if err == nil && first.answer(data) {
+		return
+	}
+	first.queued()
 	l.reply(ctx, id, data, err)
 }
 

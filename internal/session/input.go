@@ -128,15 +128,25 @@ func (s *Session) serve(ctx context.Context) {
 const controlBytes = 16 << 10
 
 func (s *Session) answer(frame wire.Frame, r route) {
-	reply, err := r.handle(s.ctx, s, frame.Payload)
-	if err != nil {
-		s.logRefusal(frame.Command, r, err)
-		reply = ErrorReply(err)
-	}
-	out := wire.Frame{Counter: frame.Counter, Command: reply.Command, Payload: reply.Payload}
-	control := r.control && len(reply.Payload) <= controlBytes
-	if err := s.send(s.ctx, out, control); err != nil && s.ctx.Err() == nil {
-		s.Close(fmt.Errorf("answer %s: %w", quoteCommand(frame.Command), err))
+	if r.late != nil {
+		command, counter := frame.Command, frame.Counter
+		r.late(s.ctx, s, frame.Payload, func(reply Reply, err error) { s.respond(command, counter, r, reply, err) })
+	} else {
+		reply, err := r.handle(s.ctx, s, frame.Payload)
+		s.respond(frame.Command, frame.Counter, r, reply, err)
 	}
 	s.dec.Recycle(frame.Payload)
+}
+
+// respond sends a handler's reply to a request.
+func (s *Session) respond(command string, counter uint32, r route, reply Reply, err error) {
+	if err != nil {
+		s.logRefusal(command, r, err)
+		reply = ErrorReply(err)
+	}
+	out := wire.Frame{Counter: counter, Command: reply.Command, Payload: reply.Payload}
+	control := r.control && len(reply.Payload) <= controlBytes
+	if err := s.send(s.ctx, out, control); err != nil && s.ctx.Err() == nil {
+		s.Close(fmt.Errorf("answer %s: %w", quoteCommand(command), err))
+	}
 }

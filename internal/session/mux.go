@@ -41,6 +41,11 @@ func OK[T string | []byte](payload T) Reply { return Reply{replyOK, []byte(paylo
 // order, so waiting for the peer here would wait for itself.
 type Handler func(ctx context.Context, s *Session, payload []byte) (Reply, error)
 
+// LateHandler answers one request by calling respond, exactly once, whenever it
+// can: also after it has returned, from a task of the session. Its payload is that
+// of a Handler.
+type LateHandler func(ctx context.Context, s *Session, payload []byte, respond func(Reply, error))
+
 // PlainError is an error whose text goes to the peer as it is.
 type PlainError string
 
@@ -53,6 +58,7 @@ func UnknownCommand(name string) PlainError {
 
 type route struct {
 	handle  Handler
+	late    LateHandler // in the place of handle
 	control bool
 	unknown bool
 	sealed  bool // taken in sealed frames only
@@ -81,6 +87,9 @@ func (m *Mux) Handle(command string, h Handler) { m.add(command, route{handle: h
 func (m *Mux) HandleControl(command string, h Handler) {
 	m.add(command, route{handle: h, control: true})
 }
+
+// HandleLate registers a handler whose reply comes when it is ready.
+func (m *Mux) HandleLate(command string, h LateHandler) { m.add(command, route{late: h}) }
 
 // handleSealed registers a handler of what must come sealed.
 func (m *Mux) handleSealed(command string, h Handler) { m.add(command, route{handle: h, sealed: true}) }

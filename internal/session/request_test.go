@@ -311,3 +311,33 @@ func TestRequest_HalfOpenPeer(t *testing.T) {
 		}
 	})
 }
+
+// A handler may reply when it is ready, after those of later requests.
+func TestHandleLate(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		var waiting []func(Reply, error)
+		tab := newTable(t, Config{}).run(func(m *Mux) {
+			m.HandleLate("late", func(_ context.Context, _ *Session, payload []byte, respond func(Reply, error)) {
+				if string(payload) == "now" {
+					respond(OK("here"), nil)
+					return
+				}
+				waiting = append(waiting, respond)
+			})
+		})
+		tab.p.Send(1, "late", "a")
+		tab.p.Send(2, "late", "b")
+		tab.p.Send(3, "late", "now")
+		if f := tab.p.Next(); f.Counter != 3 || string(f.Payload) != "here" {
+			t.Errorf("%d %s %q", f.Counter, f.Command, f.Payload)
+		}
+		waiting[1](OK("later"), nil)
+		if f := tab.p.Next(); f.Counter != 2 || string(f.Payload) != "later" {
+			t.Errorf("%d %s %q", f.Counter, f.Command, f.Payload)
+		}
+		waiting[0](Reply{}, errors.New("no"))
+		if f := tab.p.Next(); f.Counter != 1 || f.Command != "err" {
+			t.Errorf("%d %s %q", f.Counter, f.Command, f.Payload)
+		}
+	})
+}

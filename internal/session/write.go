@@ -107,37 +107,97 @@ func (s *Session) endOr(err error) error {
 }
 
 // write empties the two queues, each frame with one system call so that a
-// 4.7.5 node never reads a header alone (docs/wire.md §2.1).
+// 4.7.5 node never reads a header alone (docs/wire.md §2.1). To a Testudo node
+// small frames that wait leave together.
 func (s *Session) write(ctx context.Context) {
+	var b batch
 	for {
-		select {
-		case buf := <-s.urgent:
-			s.writeFrame(buf, true)
-			continue
-		default:
+		buf, control := s.nextFrame()
+		if buf == nil {
+			select {
+			case buf = <-s.urgent:
+				control = true
+			case buf = <-s.out:
+			case <-ctx.Done():
+				return
+			}
 		}
-		select {
-		case buf := <-s.urgent:
-			s.writeFrame(buf, true)
-		case buf := <-s.out:
-			s.writeFrame(buf, false)
-		case <-ctx.Done():
-			return
+		if !s.PeerIsTestudo() || !b.fits(buf) {
+			s.writeFrames(s.sealedFrame(buf), 1)
+			s.sent(buf, control)
+			continue
+		}
+		for buf != nil && b.fits(buf) {
+			b.add(s.sealedFrame(buf))
+			s.sent(buf, control)
+			buf, control = s.nextFrame()
+		}
+		s.writeFrames(b.take())
+		if buf != nil {
+			s.writeFrames(s.sealedFrame(buf), 1)
+			s.sent(buf, control)
 		}
 	}
 }
 
-func (s *Session) writeFrame(buf []byte, control bool) {
+// nextFrame is the next one to leave, nil when none waits.
+func (s *Session) nextFrame() (buf []byte, control bool) {
+	select {
+	case buf = <-s.urgent:
+		return buf, true
+	default:
+	}
+	select {
+	case buf = <-s.out:
+	default:
+	}
+	return buf, false
+}
+
+// batch is small frames that leave with one system call. It is a copy of them.
+type batch struct {
+	buf    []byte
+	frames int
+}
+
+const (
+	batchBytes = 16 << 10
+	smallFrame = 4 << 10
+)
+
+func (b *batch) fits(frame []byte) bool {
+	return len(frame) <= smallFrame && len(b.buf)+len(frame) <= batchBytes
+}
+
+func (b *batch) add(frame []byte) {
+	b.buf = append(b.buf, frame...)
+	b.frames++
+}
+
+// take gives what is in the batch, until something is added.
+func (b *batch) take() (buf []byte, frames int) {
+	buf, frames = b.buf, b.frames
+	b.buf, b.frames = buf[:0], 0
+	return buf, frames
+}
+
+// sealedFrame seals a frame that awaits it: when its turn to leave has come.
+func (s *Session) sealedFrame(buf []byte) []byte {
 	if wire.AwaitsSeal(buf) {
 		s.sealing.stream.Load().Seal(buf)
 	}
+	return buf
+}
+
+func (s *Session) writeFrames(buf []byte, frames int) {
 	_ = s.conn.SetWriteDeadline(time.Now().Add(s.cfg.Limits.FrameTimeout))
 	n, err := s.conn.Write(buf)
 	s.cfg.Metrics.Sent(int64(n))
-	s.sent(buf, control)
 	switch {
 	case err == nil:
-		s.cfg.Metrics.FrameSent()
+		for range frames {
+			s.cfg.Metrics.FrameSent()
+		}
 	case errors.Is(err, syscall.EPIPE):
 		// The peer has closed. Who reads finds what it said before, and the end.
 	case errors.Is(err, os.ErrDeadlineExceeded):

@@ -201,3 +201,32 @@ func TestAnswer_LargeEchoKeepsToTheBudget(t *testing.T) {
 		}
 	})
 }
+
+// Small frames that wait for a slow reader leave together and arrive whole, in
+// their order; large ones between them stay apart.
+func TestSend_Together(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		tab := newTable(t, Config{}).run()
+		tab.peer.Store(&Capabilities{})
+		var want []string
+		for i := range 200 {
+			text := strings.Repeat("x", i)
+			switch {
+			case i%50 == 3:
+				text = string(make([]byte, memnet.BufferSize))
+			case i%30 == 5:
+				text = string(make([]byte, smallFrame))
+			}
+			want = append(want, text)
+			ask(tab, "x", text)
+			synctest.Wait()
+		}
+		for i, text := range want {
+			f := tab.p.Next()
+			if string(f.Payload) != text {
+				t.Fatalf("frame %d has %d bytes, want %d", i, len(f.Payload), len(text))
+			}
+			tab.p.Send(f.Counter, "ok", "")
+		}
+	})
+}
