@@ -127,6 +127,22 @@ func TestFleet_StartsAndLeavesNothing(t *testing.T) {
 	}
 }
 
+// Each node has a port of its own where agents enrol, on the loopback address.
+func TestFleet_EnrolmentPorts(t *testing.T) {
+	f := made(t, Options{Workers: 2}, "")
+	seen := map[int]bool{f.Master().Port: true}
+	for _, n := range f.Nodes() {
+		c, problems := config.Load(config.LoadOptions{Home: n.Home})
+		if config.HasErrors(problems) || !c.EnrolmentEmbedded() || c.Auth.Port != n.EnrolPort || c.Testudo.Enrolment.Address != "127.0.0.1" {
+			t.Errorf("%s enrols at %q, %d, want %d; %v", n.Name, c.Testudo.Enrolment.Address, c.Auth.Port, n.EnrolPort, problems)
+		}
+		if seen[n.EnrolPort] {
+			t.Errorf("port %d is that of two", n.EnrolPort)
+		}
+		seen[n.EnrolPort] = true
+	}
+}
+
 func TestFleet_ProcessesEndWithTheContext(t *testing.T) {
 	t.Setenv("TMPDIR", t.TempDir())
 	ctx, cancel := context.WithCancel(t.Context())
