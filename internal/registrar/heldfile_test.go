@@ -43,6 +43,40 @@ func TestMaster_HoldsAfterRestart(t *testing.T) {
 	}, keeping)
 }
 
+// What the database was not told when the node stopped, it is told by the next
+// one: the groups of agents, too, which stand nowhere else.
+func TestMaster_LeavesWhatIsUnwritten(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		w.db.set(errAway)
+		w.enrols(t, line("web-01", "G:'web,default'", "IP:'10.0.0.0/8'"))
+		w.enrols(t, line("gone", "G:'web'"))
+		w.enrols(t, line("without"))
+		w.says(t, `{"function":"remove","arguments":{"id":"002"}}`)
+		w.stop()
+		w.db.set(nil)
+		w = openWorld(t, w.dir, w.db)
+		pass(time.Minute)
+		row, there := w.db.row(1)
+		if !there || row.RegisterIP != "10.0.0.0" || agent.GroupsText(row.Groups) != "web,default" || w.db.len() != 1 {
+			t.Error(row, there, w.db.rows)
+		}
+		w.stop()
+		w = openWorld(t, w.dir, newDatabase())
+		pass(time.Minute)
+		if w.db.len() != 0 || w.rows.away() {
+			t.Error("the list counted twice")
+		}
+		w.stop()
+		if err := os.WriteFile(filepath.Join(w.dir, unwrittenPath), []byte("[{"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		w = openWorld(t, w.dir, newDatabase())
+		if !strings.Contains(w.log.String(), "are not known any more") {
+			t.Error(w.log)
+		}
+	})
+}
+
 // Keys that cannot be written are a condition of the node until they can.
 func TestMaster_KeysCannotBeWritten(t *testing.T) {
 	w := newWorld(t)

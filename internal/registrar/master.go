@@ -68,6 +68,7 @@ func NewMaster(cfg MasterConfig) *Master {
 	cfg.Log = cfg.Log.With(logging.Task("Enrolment"))
 	m := &Master{cfg: cfg, log: cfg.Log, held: newHolding(heldMost)}
 	m.rows = newRows(cfg)
+	m.loadUnwritten()
 	m.loadHeld()
 	m.holdDoubtful()
 	m.count()
@@ -85,6 +86,7 @@ func (m *Master) Run(ctx context.Context) error {
 		}
 	})
 	m.rows.run(ctx)
+	m.saveUnwritten()
 	m.saveHeld()
 	return nil
 }

@@ -227,7 +227,6 @@ func (r *rows) run(ctx context.Context) {
 	for pause := rowsPause; ; {
 		select {
 		case <-ctx.Done():
-			r.abandon()
 			return
 		case <-r.wake:
 		}
@@ -309,14 +308,11 @@ func (r *rows) putBack(failed []change, taken int) {
 	r.metrics.QueueDepth(queueName, n)
 }
 
-// abandon says what has not been written when the node stops.
-func (r *rows) abandon() {
+// left is what waits still.
+func (r *rows) left() []change {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if n := len(r.waiting); n > 0 {
-		r.log.Warn("Changes of enrolment have not reached the agent database. Agents follow client.keys at the next start, groups asked for are lost.",
-			slog.Int("changes", n))
-	}
+	return r.waiting
 }
 
 // sleep waits; false is that ctx ended.
