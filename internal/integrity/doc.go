@@ -56,6 +56,10 @@ type States interface {
 // so that a hundred files copied at once are one change.
 const settle = 50 * time.Millisecond
 
+// restless is how long a tree that is never left alone is not read, as when many
+// agents enrol.
+const restless = 2 * time.Second
+
 // trusted is how old a scan may be while all directories are watched, the watch
 // has heard nothing, and the scan found nothing that a watch would not hear of.
 // What changes unheard of all the same (a mapped file, something mounted over a
@@ -88,11 +92,16 @@ func follow(ctx context.Context, tree Tree, wake chan<- struct{}) error {
 	go func() { done <- tree.Watch(ctx, changed) }()
 	quiet := time.NewTimer(time.Hour)
 	quiet.Stop()
+	var first time.Time // of the changes that have not been told
 	for {
 		select {
 		case <-changed:
-			quiet.Reset(settle)
+			if first.IsZero() {
+				first = time.Now()
+			}
+			quiet.Reset(max(0, min(settle, restless-time.Since(first))))
 		case <-quiet.C:
+			first = time.Time{}
 			poke(wake)
 		case err := <-done:
 			return err
