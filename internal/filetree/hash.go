@@ -122,7 +122,9 @@ func (t *Tree) newReading() *reading { return t.readings.Get().(*reading) }
 
 func (t *Tree) endReading(r *reading) { t.readings.Put(r) }
 
-// read hashes an open file and tells whether it stayed the same.
+// read hashes an open file and tells whether it stayed the same. One of which we
+// know a beginning and that is only being appended to counts as it was when we
+// began: of client.keys, while many agents enrol, there would be nothing else.
 func (r *reading) read(ctx context.Context, t *Tree, fd int, j *job) (same bool, err error) {
 	now := time.Now()
 	var st unix.Stat_t
@@ -135,12 +137,17 @@ func (r *reading) read(ctx context.Context, t *Tree, fd int, j *job) (same bool,
 	before := stampOf(&st)
 	r.hasher.Reset()
 	j.reads++
-	// Not further than the file was long: one that grows has changed anyway.
+	appended, known := false, j.file.beginning(before.size)
+	// Not further than the file was long: what is behind it is another reading's.
 	for left := before.size; left > 0; {
 		if err := ctx.Err(); err != nil {
 			return false, err
 		}
-		n, err := unix.Read(fd, r.block[:min(left, int64(len(r.block)))])
+		part := min(left, int64(len(r.block)))
+		if done := before.size - left; known != nil && done < known.Size {
+			part = min(part, known.Size-done)
+		}
+		n, err := unix.Read(fd, r.block[:part])
 		if errors.Is(err, unix.EINTR) {
 			continue
 		}
@@ -153,13 +160,28 @@ func (r *reading) read(ctx context.Context, t *Tree, fd int, j *job) (same bool,
 		_, _ = r.hasher.Write(r.block[:n])
 		j.bytes += int64(n)
 		left -= int64(n)
+		if known != nil && before.size-left == known.Size {
+			appended = r.hasher.Digest() == known.Digest
+		}
 	}
 	if err := unix.Fstat(fd, &st); err != nil {
 		return false, err
 	}
-	if stampOf(&st) != before {
+	after := stampOf(&st)
+	grown := appended && after.size > before.size && after.ino == before.ino && after.dev == before.dev
+	if after != before && !grown {
 		return false, nil
 	}
-	j.result = hashed{stamp: before, settled: t.windows.settled(before, now, fd), digest: r.hasher.Digest()}
+	settled := after == before && t.windows.settled(before, now, fd)
+	j.result = hashed{stamp: before, settled: settled, digest: r.hasher.Digest()}
 	return true, nil
+}
+
+// beginning is the file's last entry, if what it was could be the beginning of a
+// content of so many bytes.
+func (f *file) beginning(size int64) *manifest.Entry {
+	if e := f.entry; e != nil && e.Size > 0 && e.Size < size {
+		return e
+	}
+	return nil
 }

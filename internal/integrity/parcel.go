@@ -249,11 +249,23 @@ func (p *packer) compressAll(ctx context.Context, b *compressed) error {
 	return g.Wait()
 }
 
-// get compresses one file, or finds it compressed.
+// get compresses one file, or finds it compressed. What has been appended to it
+// since it was looked at goes with the next round: while many agents enrol
+// client.keys is never again what it was.
 func (p *packer) get(ctx context.Context, e *manifest.Entry) (*bundle.Packed, error) {
 	return p.spool.Get(ctx, e.Digest, func() (io.ReadCloser, error) {
-		return p.tree.OpenFile(e.Path)
+		f, err := p.tree.OpenFile(e.Path)
+		if err != nil || e.Size == manifest.SizeUnknown {
+			return f, err
+		}
+		return beginning{io.LimitReader(f, e.Size), f}, nil
 	})
+}
+
+// beginning is a file as far as it is to be read.
+type beginning struct {
+	io.Reader
+	io.Closer
 }
 
 func reasonOf(err error) string {

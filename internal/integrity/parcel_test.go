@@ -109,6 +109,25 @@ func TestParcel_LeavesOutWhatItCannotSend(t *testing.T) {
 	}
 }
 
+// A file that has been appended to since goes as it was.
+func TestParcel_FileThatHasGrown(t *testing.T) {
+	pack, f := newPacker(t)
+	var d manifest.Difference
+	for _, size := range []int{1, 1000, largeFile + 1} {
+		path, was := fmt.Sprint("keys-", size), strings.Repeat("k", size)
+		d.Shared = append(d.Shared, f.entry(t, path, was))
+		f.entry(t, path, was+"another key")
+	}
+	p, err := pack.pack(t.Context(), d, 64<<20, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.release()
+	if members, announced := written(t, p); len(members) != 3 || !slices.Equal(members, announced) || len(p.left) > 0 {
+		t.Errorf("%d members, %d announced, left out %v", len(members), len(announced), p.left)
+	}
+}
+
 func TestParcel_EndsAtTheLimit(t *testing.T) {
 	pack, f := newPacker(t)
 	var d manifest.Difference
