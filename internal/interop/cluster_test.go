@@ -22,6 +22,7 @@ type plan struct {
 	master  maker
 	workers []maker
 	keeping keeping // of the agent databases; usually each node has its maker's
+	enrols  bool    // agents enrol at all nodes
 }
 
 // The ways in which two makers meet.
@@ -74,6 +75,7 @@ type cluster struct {
 	port      int
 	settings  map[string]string // of cluster.json, by path
 	keeping   keeping
+	enrols    bool
 	master    *node
 	workers   []*node
 	made      []*node // all of them, to be removed
@@ -108,7 +110,7 @@ func newCluster(t *testing.T, p plan, change ...func(settings map[string]string)
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &cluster{t: t, reference: needReference(t), program: executable, dir: dir, port: freePort(t), settings: quick(), keeping: p.keeping}
+	c := &cluster{t: t, reference: needReference(t), program: executable, dir: dir, port: freePort(t), settings: quick(), keeping: p.keeping, enrols: p.enrols}
 	t.Cleanup(c.close)
 	for _, f := range change {
 		f(c.settings)
@@ -155,6 +157,10 @@ func (c *cluster) add(m maker, role, name, dir string) *node {
 
 func (c *cluster) makeOurs(n *node) error {
 	spec := home.Spec{Role: n.role, Name: n.name, Key: key, Master: "127.0.0.1", Bind: "127.0.0.1", Port: c.port, Metrics: "off", EnrolPort: -1}
+	if c.enrols {
+		n.enrolPort = freePort(c.t)
+		spec.EnrolPort, spec.EnrolBind = n.enrolPort, "127.0.0.1"
+	}
 	if _, err := home.Init(n.home, spec, false); err != nil {
 		return err
 	}
@@ -172,6 +178,9 @@ func (c *cluster) makeExternal(n *node) error {
 	if n.isExternal() && n.role == master {
 		settings += "services:\n  agentdb: external\n"
 	}
+	if c.enrols {
+		settings += "services:\n  enrolment: external\n"
+	}
 	if err := os.WriteFile(filepath.Join(n.home, "etc/testudo.yaml"), []byte(settings), 0o640); err != nil {
 		return err
 	}
@@ -187,6 +196,9 @@ func (c *cluster) makeTheirs(n *node) error {
 	cmd.Env = append(n.environment(), "REFERENCE_SET="+strings.Join(settings, " "))
 	if output, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("mkhome: %w: %s", err, output)
+	}
+	if c.enrols {
+		return n.addAuth()
 	}
 	return nil
 }

@@ -39,6 +39,9 @@ type node struct {
 	keeping keeping
 	cluster *cluster
 
+	enrolPort int      // where agents enrol, when they do
+	authd     *process // the original's enrolment server, when it runs
+
 	process  *process
 	leaving  int       // how long the log was when the test began to end the nodes; 0 before
 	database *database // nil where the node itself, or its program, sees to it
