@@ -35,6 +35,9 @@ type Database interface {
 	Rows(ctx context.Context, statement string, args []any, each func(Row) error) error
 }
 
+// sized is a Database that knows how many agents it has.
+type sized interface{ Size() int }
+
 // Row is one row of an answer; it is valid during the call only.
 type Row interface {
 	Null(column int) bool

@@ -2,6 +2,7 @@ package agentapi
 
 import (
 	"bytes"
+	"encoding/binary"
 	"encoding/json"
 	"strconv"
 	"strings"
@@ -127,14 +128,23 @@ func (w *rowWriter) none(dst []byte) []byte {
 
 // plain tells whether a text stands in JSON as it is.
 func plain(text []byte) bool {
+	const each, high = 0x0101010101010101, 0x8080808080808080
+	rest := text
+	for ; len(rest) >= 8; rest = rest[8:] {
+		w := binary.LittleEndian.Uint64(rest)
+		quote, slash := w^'"'*each, w^'\\'*each
+		if (w|(w-' '*each)|(quote-each)|(slash-each))&high != 0 { // something else than letters and the like
+			break
+		}
+	}
 	ascii := true
-	for _, c := range text {
+	for _, c := range rest {
 		if c < ' ' || c == '"' || c == '\\' {
 			return false
 		}
 		ascii = ascii && c < utf8.RuneSelf
 	}
-	return ascii || utf8.Valid(text)
+	return ascii || utf8.Valid(rest)
 }
 
 // appendText appends a text in quotes.

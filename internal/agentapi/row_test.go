@@ -1,9 +1,11 @@
 package agentapi
 
 import (
+	"bytes"
 	"encoding/json"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -89,7 +91,7 @@ func TestShelf(t *testing.T) {
 	var s shelf
 	var kept [][]byte
 	for i := range 3000 {
-		kept = append(kept, s.keep(appendID(nil, int64(i*i))))
+		kept = append(kept, s.add(func(dst []byte) []byte { return appendID(dst, int64(i*i)) }))
 	}
 	kept[5] = append(kept[5], "overflow"...)
 	for i, text := range kept {
@@ -97,7 +99,31 @@ func TestShelf(t *testing.T) {
 			t.Fatalf("text %d is %q", i, text)
 		}
 	}
-	if large := s.keep(make([]byte, 2*mostPiece)); len(large) != 2*mostPiece {
+	if large := s.add(func(dst []byte) []byte { return append(dst, make([]byte, 2*mostPiece)...) }); len(large) != 2*mostPiece {
 		t.Error("a large text is cut")
+	}
+}
+
+// A text stands in JSON as it is when it has neither quotes, backslashes nor
+// control characters and is UTF-8, wherever in it something else may stand.
+func TestPlain(t *testing.T) {
+	for size := range 20 {
+		text := bytes.Repeat([]byte("a"), size)
+		if !plain(text) {
+			t.Errorf("%q", text)
+		}
+		for at := range size {
+			for c := range 256 {
+				text[at] = byte(c)
+				want := c >= ' ' && c != '"' && c != '\\' && c < utf8.RuneSelf
+				if got := plain(text); got != want {
+					t.Errorf("%q: %v", text, got)
+				}
+			}
+			text[at] = 'a'
+		}
+		if text = append(append(text, "é世"...), bytes.Repeat([]byte("z"), size)...); !plain(text) {
+			t.Errorf("%q", text)
+		}
 	}
 }

@@ -60,3 +60,11 @@ func (r *roster) nodesAfter(last *agent.ID, f func(id agent.ID, node string)) (m
 	}
 	return false
 }
+
+// Size is how many agents there are, the manager among them. It does not look at
+// the file.
+func (s *Store) Size() int {
+	s.roster.mu.RLock()
+	defer s.roster.mu.RUnlock()
+	return s.roster.size
+}

@@ -57,6 +57,19 @@ func (l *link) write(frames ...wire.Frame) error {
 	return l.flushLocked()
 }
 
+// writeLong writes a frame that is made already.
+func (l *link) writeLong(frame []byte) error {
+	l.writing.Lock()
+	defer l.writing.Unlock()
+	if l.in == nil {
+		return net.ErrClosed
+	}
+	if err := l.flushLocked(); err != nil {
+		return err
+	}
+	return l.send(frame)
+}
+
 // append puts frames behind those that are held; of none or all.
 func (l *link) append(frames []wire.Frame) error {
 	if l.in == nil {
@@ -182,6 +195,13 @@ func (l *link) tell(command string, payload []byte) error {
 // request sends a request and waits for the reply, which is an error when it is
 // an "err". Somebody else reads the connection and hands replies to answered.
 func (l *link) request(ctx context.Context, command string, payload []byte) ([]byte, error) {
+	return l.exchange(ctx, command, func(counter uint32) error {
+		return l.write(wire.Frame{Counter: counter, Command: command, Payload: payload})
+	})
+}
+
+// exchange is request for one that write sends under the number it is given.
+func (l *link) exchange(ctx context.Context, command string, write func(counter uint32) error) ([]byte, error) {
 	type answer struct {
 		f   wire.Frame
 		err error
@@ -192,7 +212,7 @@ func (l *link) request(ctx context.Context, command string, payload []byte) ([]b
 		return nil, fmt.Errorf("%s: %w", command, err)
 	}
 	defer l.forget(counter)
-	if err := l.write(wire.Frame{Counter: counter, Command: command, Payload: payload}); err != nil {
+	if err := write(counter); err != nil {
 		return nil, fmt.Errorf("send %s: %w", command, err)
 	}
 	late := time.NewTimer(l.limits.reply)
@@ -281,14 +301,21 @@ func (l *link) sendString(ctx context.Context, data session.Pieces) (string, err
 		return "", err
 	}
 	id := string(answer)
-	buf := buffers.Get(min(len(id)+1+left, stringBytes))
+	const head = wire.HeaderSize
+	prefix := len(id) + 1
+	buf := buffers.Get(head + min(prefix+left, stringBytes))
 	defer buffers.Put(buf)
-	payload := append(append(buf[:0:min(cap(buf), stringBytes)], id...), ' ')
-	prefix := len(payload)
 	for from := data.Reader(); left > 0; {
-		payload = from.Fill(payload[:prefix])
-		left -= len(payload) - prefix
-		if _, err := l.request(ctx, cmdStringUpdate, payload); err != nil {
+		size := min(prefix+left, stringBytes)
+		left -= size - prefix
+		_, err := l.exchange(ctx, cmdStringUpdate, func(counter uint32) error {
+			frame, err := wire.AppendHeader(buf[:0:head+size], wire.Frame{Counter: counter, Command: cmdStringUpdate}, size)
+			if err != nil {
+				return err
+			}
+			return l.writeLong(from.Fill(append(append(frame, id...), ' ')))
+		})
+		if err != nil {
 			return "", err
 		}
 	}

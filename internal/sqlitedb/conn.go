@@ -61,15 +61,21 @@ func leaveWAL(c *Conn) {
 	_ = sqlitex.ExecuteTransient(c, "PRAGMA journal_mode = DELETE", nil)
 }
 
+// usualText is room for most texts.
+const usualText = 128
+
 // AppendColumn appends the text of column col of the current row to dst, without
 // the detour over a string.
 func AppendColumn(dst []byte, s *Stmt, col int) []byte {
-	n := s.ColumnLen(col)
-	if n == 0 {
-		return dst
+	dst = slices.Grow(dst, usualText)
+	room := dst[len(dst):cap(dst)]
+	n := s.ColumnBytes(col, room)
+	if n == len(room) { // to ask all texts for their length would take longer
+		n = s.ColumnLen(col)
+		dst = slices.Grow(dst, n)
+		s.ColumnBytes(col, dst[len(dst):len(dst)+n])
 	}
-	dst = slices.Grow(dst, n)
-	return dst[:len(dst)+s.ColumnBytes(col, dst[len(dst):len(dst)+n])]
+	return dst[:len(dst)+n]
 }
 
 // The types of a value in a column.

@@ -106,3 +106,28 @@ func TestRecent_AfterAChangeOfTheSchema(t *testing.T) {
 		}
 	}
 }
+
+func TestAppendColumn(t *testing.T) {
+	db := mustOpen(t, testOptions(t))
+	for _, size := range []int{-1, 0, 1, usualText - 1, usualText, usualText + 1, 5000} {
+		for _, dst := range [][]byte{nil, []byte("before"), make([]byte, 0, usualText), make([]byte, 7, 4000)} {
+			var value any // NULL
+			want := string(dst)
+			if size >= 0 {
+				value = strings.Repeat("x", size)
+				want += strings.Repeat("x", size)
+			}
+			err := db.Read(t.Context(), func(c *Conn) error {
+				return Select(c, "SELECT ?", func(s *Stmt) error {
+					if got := string(AppendColumn(dst, s, 0)); got != want {
+						t.Errorf("%d bytes behind %d: got %d", size, len(dst), len(got))
+					}
+					return nil
+				}, value)
+			})
+			if err != nil {
+				t.Error(err)
+			}
+		}
+	}
+}

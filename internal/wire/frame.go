@@ -55,6 +55,19 @@ func AppendFrame(dst []byte, k *Key, f Frame) ([]byte, error) {
 	return appendFrame(dst, f, k.Seal, SealedSize(len(f.Payload)))
 }
 
+// AppendHeader appends the header of an undivided frame with a clear payload of
+// length bytes, which whoever calls puts behind it: a long one is then copied
+// once. f.Payload does not count. The error is ErrCommandTooLong.
+func AppendHeader(dst []byte, f Frame, length int) ([]byte, error) {
+	if len(f.Command) > MaxName {
+		return dst, ErrCommandTooLong
+	}
+	at := len(dst)
+	dst = slices.Grow(dst, HeaderSize)[:at+HeaderSize]
+	putHeader(dst[at:], f, length, false)
+	return dst, nil
+}
+
 // FrameSize is how many bytes AppendFrame appends for a payload of n clear
 // bytes, sealed or not.
 func FrameSize(n int, sealed bool) int {

@@ -65,6 +65,21 @@ func TestAppendFrame_RefusesLongNames(t *testing.T) {
 }
 
 // The table of docs/wire.md §4, and the divided tokens' joining.
+func TestAppendHeader(t *testing.T) {
+	f := Frame{Counter: 7, Command: "str_upd", Payload: []byte("1 abc")}
+	want, err := AppendFrame([]byte("before"), nil, f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := AppendHeader([]byte("before"), Frame{Counter: 7, Command: "str_upd"}, len(f.Payload))
+	if got = append(got, f.Payload...); err != nil || string(got) != string(want) {
+		t.Errorf("%q, %v, want %q", got, err, want)
+	}
+	if _, err := AppendHeader(nil, Frame{Command: "twelve_bytes"}, 0); !errors.Is(err, ErrCommandTooLong) {
+		t.Errorf("got %v", err)
+	}
+}
+
 func TestAppendFrame_Division(t *testing.T) {
 	k := newKey(t, exampleKey)
 	for _, c := range []struct {
