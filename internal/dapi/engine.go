@@ -59,6 +59,7 @@ type engine struct {
 	slots    slots
 	answers  answers
 	recent   ring
+	again    again
 	refusals session.Refusals
 
 	// spread answers a request of type distributed_master; nil on a worker.
@@ -112,7 +113,7 @@ var errAskerGone = errors.New("the asker has gone")
 // which a function's error is not. release gives back the room of the answer
 // once it has been handed on.
 func (e *engine) answer(ctx context.Context, id, asker string, from origin, request []byte) (data session.Pieces, release func(), err error) {
-	r, err := DecodeRequest(request, e.cfg.RequestBytes)
+	r, err := e.again.decode(request, e.cfg.RequestBytes)
 	if err != nil {
 		e.refusals.Log(e.cfg.Log, slog.LevelError, "Error in DAPI request: "+logging.Quote(err.Error()))
 		return nil, nil, err
