@@ -14,4 +14,7 @@
 // agents alive at a rate and lets some of them move, leave, come back and change
 // groups, [Simulation.Settle], which waits until every node says the same of
 // every agent, and [Simulation.Report].
+//
+// [Enrolment] is another thing: agents that do not exist either, but ask real
+// ports for real keys, at a rate. Their mark is in their names.
 package simulate
