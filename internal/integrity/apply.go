@@ -123,6 +123,7 @@ func (c *comparing) move(ctx context.Context, log *slog.Logger, stage *filetree.
 		return false, fmt.Errorf("apply package: %w", err)
 	}
 	log.Debug("Updating local files: End.")
+	c.w.ahead.applied(diff, applied.Problems)
 	c.show(diff, applied.Problems)
 	if len(applied.Problems) == 0 {
 		c.w.cfg.Health.Clear(condApply)

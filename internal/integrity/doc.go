@@ -11,6 +11,7 @@ import (
 	"context"
 	"io"
 	"iter"
+	"sync/atomic"
 	"time"
 
 	"testudo/internal/filestate"
@@ -85,8 +86,28 @@ func (l lastScan) holds(tree Tree, age time.Duration) bool {
 	return time.Since(l.at) < age && tree.Quiet(l.at)
 }
 
+// rest keeps a tree from being read again and again while it changes all the time,
+// as a large client.keys when many agents enrol: what is read goes to every node.
+type rest struct{ until atomic.Int64 } // nanoseconds since 1970
+
+const (
+	// restBytes is how much changed content is read in a second because of the watch.
+	restBytes = 16 << 20
+	// restMost is how long the watch is not listened to at most.
+	restMost = time.Second
+)
+
+// after says how much there was to read, just now.
+func (r *rest) after(bytes int64) {
+	d := min(time.Duration(float64(bytes)/restBytes*float64(time.Second)), restMost)
+	r.until.Store(time.Now().Add(d).UnixNano())
+}
+
+// left is how long a change has to wait.
+func (r *rest) left() time.Duration { return time.Duration(r.until.Load() - time.Now().UnixNano()) }
+
 // follow forwards the tree's changes to wake until ctx ends.
-func follow(ctx context.Context, tree Tree, wake chan<- struct{}) error {
+func follow(ctx context.Context, tree Tree, rest *rest, wake chan<- struct{}) error {
 	changed := make(chan struct{}, 1)
 	done := make(chan error, 1)
 	go func() { done <- tree.Watch(ctx, changed) }()
@@ -99,7 +120,7 @@ func follow(ctx context.Context, tree Tree, wake chan<- struct{}) error {
 			if first.IsZero() {
 				first = time.Now()
 			}
-			quiet.Reset(max(0, min(settle, restless-time.Since(first))))
+			quiet.Reset(max(0, rest.left(), min(settle, restless-time.Since(first))))
 		case <-quiet.C:
 			first = time.Time{}
 			poke(wake)

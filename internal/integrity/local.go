@@ -50,6 +50,7 @@ type local struct {
 	unreadable logging.Recurring
 	failed     logging.Recurring
 	last       lastScan // that was admitted; belongs to run
+	rest       rest
 
 	mu      sync.Mutex
 	current *generation
@@ -63,7 +64,7 @@ func (l *local) run(ctx context.Context) error {
 	wake := make(chan struct{}, 1)
 	g, ctx := errgroup.WithContext(ctx)
 	if l.cfg.Watch {
-		g.Go(func() error { return follow(ctx, l.tree, wake) })
+		g.Go(func() error { return follow(ctx, l.tree, &l.rest, wake) })
 	}
 	g.Go(func() error { return l.loop(ctx, wake) })
 	return g.Wait()
@@ -74,51 +75,21 @@ func (l *local) loop(ctx context.Context, wake <-chan struct{}) error {
 	defer period.Stop()
 	announced := slog.LevelInfo
 	for {
-		rest := time.NewTimer(restAfter(l.recalculate(ctx, announced)))
-		level, goes := l.next(ctx, period.C, rest.C, wake)
-		rest.Stop()
-		if !goes {
+		l.recalculate(ctx, announced)
+		select {
+		case <-period.C:
+			announced = slog.LevelInfo
+		case <-wake:
+			announced = slog.LevelDebug
+		case <-ctx.Done():
 			return nil
 		}
-		announced = level
 	}
 }
 
-// next waits until it is time to look again: at once when a period is over, after
-// the rest when the watch has heard of something. goes is false at the end of ctx.
-func (l *local) next(ctx context.Context, period, rested <-chan time.Time, wake <-chan struct{}) (level slog.Level, goes bool) {
-	var hints <-chan struct{}
-	for {
-		select {
-		case <-rested:
-			hints = wake
-		case <-period:
-			return slog.LevelInfo, true
-		case <-hints:
-			return slog.LevelDebug, true
-		case <-ctx.Done():
-			return 0, false
-		}
-	}
-}
-
-const (
-	// restBytes is how much changed content is read in a second at most, because of
-	// the watch: all of it goes to every worker. A large file that changes all the
-	// time, as client.keys when many agents enrol, would take all there is.
-	restBytes = 16 << 20
-	// mostRest is how long the watch is not listened to at most.
-	mostRest = time.Second
-)
-
-// restAfter is how long to leave the tree alone that had so much new in it.
-func restAfter(bytes int64) time.Duration {
-	return min(time.Duration(float64(bytes)/restBytes*float64(time.Second)), mostRest)
-}
-
-// recalculate brings the knowledge up to date and tells how much had to be read.
-// A tree that cannot be read leaves it as it was.
-func (l *local) recalculate(ctx context.Context, level slog.Level) (read int64) {
+// recalculate brings the knowledge up to date. A tree that cannot be read
+// leaves it as it was.
+func (l *local) recalculate(ctx context.Context, level slog.Level) {
 	l.log.Log(ctx, level, "Starting.")
 	began := time.Now()
 	finished := func(scan *filetree.Scan) {
@@ -126,26 +97,26 @@ func (l *local) recalculate(ctx context.Context, level slog.Level) (read int64) 
 	}
 	if l.last.holds(l.tree, 0) {
 		finished(l.last.scan)
-		return 0
+		return
 	}
 	scan, err := l.tree.Scan(ctx)
 	if ctx.Err() != nil {
-		return 0
+		return
 	}
 	if err != nil {
 		l.failed.Fail(l.log, slog.LevelError, "Error calculating local file integrity: "+err.Error())
-		return 0
+		return
 	}
 	l.failed.Recovered(l.log, "Local file integrity is calculated again.")
 	l.report(scan)
 	l.cfg.Metrics.Hashed(scan.HashedBytes)
+	l.rest.after(scan.HashedBytes)
 	l.last = lastScan{}
 	if l.guard.admit(ctx, scan) {
 		l.accept(scan, began)
 		l.last = lastScan{scan, began}
 	}
 	finished(scan)
-	return scan.HashedBytes
 }
 
 // report logs what could not be read.

@@ -34,6 +34,8 @@ type WorkerConfig struct {
 	Package        bundle.Limits   // of what the master sends
 	Limits         manifest.Limits // of its metadata
 
+	Ahead Ahead
+
 	States  States
 	Health  *health.Board
 	Metrics *metrics.Set
@@ -47,7 +49,9 @@ type Worker struct {
 	wake chan struct{}
 
 	apply  sync.Mutex // one package at a time
-	known  lastScan   // belongs to the session's run
+	rest   rest
+	known  lastScan // belongs to the session's run
+	ahead  ahead
 	ready  atomic.Bool
 	shown  atomic.Pointer[manifest.Manifest] // whose picture is in States
 	epoch  atomic.Uint64                     // of States then
@@ -58,7 +62,7 @@ type Worker struct {
 
 // NewWorker returns the worker's end over its tree.
 func NewWorker(cfg WorkerConfig, tree Tree) *Worker {
-	return &Worker{cfg: cfg, tree: tree, wake: make(chan struct{}, 1)}
+	return &Worker{cfg: cfg, tree: tree, wake: make(chan struct{}, 1), ahead: ahead{Ahead: cfg.Ahead}}
 }
 
 // Run watches the worker's own tree until ctx ends, so that a change made
@@ -68,7 +72,7 @@ func (w *Worker) Run(ctx context.Context) error {
 		<-ctx.Done()
 		return nil
 	}
-	return follow(ctx, w.tree, w.wake)
+	return follow(ctx, w.tree, &w.rest, w.wake)
 }
 
 // Ready says whether the worker has been in step with its master since it
@@ -147,6 +151,9 @@ func (c *comparing) check(ctx context.Context) (busy bool) {
 	log.Info("Starting.")
 	began := time.Now()
 	own, err := c.w.read(ctx, log)
+	if err == nil {
+		own = c.w.ahead.compared(own)
+	}
 	answer := answerDiffers
 	if err == nil && quick {
 		answer, err = c.compareDigest(ctx, own)
@@ -195,6 +202,7 @@ func (w *Worker) read(ctx context.Context, log *slog.Logger) (*manifest.Manifest
 	}
 	w.known = lastScan{scan, at}
 	w.cfg.Metrics.Hashed(scan.HashedBytes)
+	w.rest.after(scan.HashedBytes)
 	w.cfg.Metrics.ManifestFiles(scan.Manifest.Len())
 	problems := slices.Concat(scan.Directories, scan.Unreadable)
 	if len(problems) == 0 {
@@ -261,6 +269,7 @@ func (c *comparing) stepped(log *slog.Logger, own *manifest.Manifest, began time
 	w.cfg.Health.Clear(condApply)
 	w.cfg.Metrics.Round("in_step", time.Since(began).Seconds())
 	w.ready.Store(true)
+	w.ahead.inStep(own)
 	epoch := w.cfg.States.Epoch()
 	if w.shown.Swap(own) != own || w.epoch.Swap(epoch) != epoch {
 		w.cfg.States.Set(w.cfg.Node, ownRows(w.cfg.Node, &generation{manifest: own}))

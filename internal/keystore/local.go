@@ -96,6 +96,18 @@ func (l *Local) Expected() map[agent.ID]bool {
 	return expected
 }
 
+// Ahead tells whether the file is a master's with nothing but learnt keys added.
+func (l *Local) Ahead() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.expireLocked(time.Now())
+	if len(l.learned) == 0 {
+		return false
+	}
+	info, err := l.root.Stat(keysPath)
+	return err == nil && unchanged(l.seen, info)
+}
+
 // Run puts back what a new file does not have yet. changed tells that a new file
 // has come; without it that is noticed a second later. Run ends with ctx.
 func (l *Local) Run(ctx context.Context, changed <-chan struct{}) error {

@@ -156,3 +156,30 @@ func TestLocal_Bound(t *testing.T) {
 		t.Error(len(l.learned))
 	}
 }
+
+// A file is ahead of the master's while learnt keys are all that was added.
+func TestLocal_Ahead(t *testing.T) {
+	root, dir := home(t)
+	write(t, dir, keysPath, "001 a any aa\n")
+	l := OpenLocal(root)
+	looked := runLocal(t, l)
+	check := func(what string, want bool) {
+		t.Helper()
+		if l.Ahead() != want {
+			t.Errorf("%s: ahead is %v", what, !want)
+		}
+	}
+	check("at first", false)
+	two := learn(t, l, "002", "b")
+	check("with a key", true)
+	arrives(t, dir, "001 a any aa\n")
+	check("replaced", false)
+	looked()
+	check("put back", true)
+	arrives(t, dir, "001 a any aa\n"+newLine(two, live).text+"\n")
+	looked()
+	check("the master's file has it", false)
+	learn(t, l, "003", "c")
+	write(t, dir, keysPath, "001 a any forged\n")
+	check("changed by somebody else", false)
+}

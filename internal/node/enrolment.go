@@ -95,6 +95,9 @@ func (e *enroller) expected() map[agent.ID]bool {
 	return e.local.Expected()
 }
 
+// ahead tells whether client.keys is the master's with new keys added.
+func (e *enroller) ahead() bool { return e.local != nil && e.local.Ahead() }
+
 // keepNewKeys puts keys that were learnt back when a client.keys comes that is
 // older than they are. It hears of that where the node watches the file, and
 // looks each second elsewhere.

@@ -2,6 +2,7 @@ package node
 
 import (
 	"testudo/internal/bundle"
+	"testudo/internal/home"
 	"testudo/internal/integrity"
 )
 
@@ -19,6 +20,10 @@ func integrityMaster(n *Node) *integrity.Master {
 
 func integrityWorker(n *Node) *integrity.Worker {
 	com, set := n.cfg.Intervals.Communication, n.cfg.Testudo
+	var ahead integrity.Ahead
+	if n.cfg.EnrolmentEmbedded() {
+		ahead = integrity.Ahead{Path: home.KeysPath, Is: n.enrol.ahead}
+	}
 	return integrity.NewWorker(integrity.WorkerConfig{
 		Node: n.cfg.Cluster.NodeName, Items: n.cfg.Items,
 		Interval: n.cfg.Intervals.Worker.SyncIntegrity, Rescan: n.cfg.Intervals.Master.RecalculateIntegrity, ReceiveTimeout: com.TimeoutReceivingFile, Level: com.CompressLevel,
@@ -26,7 +31,7 @@ func integrityWorker(n *Node) *integrity.Worker {
 		Package: bundle.Limits{
 			Members: set.Limits.ManifestFiles + 1, MemberBytes: int64(set.Limits.BundleBytes), TotalBytes: int64(set.Limits.BundleBytes),
 		},
-		Limits: n.manifestLimits(),
+		Limits: n.manifestLimits(), Ahead: ahead,
 		States: n.states, Health: n.board, Metrics: n.metrics, Log: n.log,
 	}, n.tree)
 }
