@@ -65,35 +65,3 @@ func TestFollow(t *testing.T) {
 		})
 	}
 }
-
-// A tree in which there is much to read at each change is not read at each, but
-// soon.
-func TestFollow_RestsAfterAReading(t *testing.T) {
-	for bytes, want := range map[int64]int{1000: 99, restBytes * 4 / 10: 25, 1 << 40: 10} {
-		synctest.Test(t, func(t *testing.T) {
-			ctx, cancel := context.WithCancel(t.Context())
-			wake, ended := make(chan struct{}, 1), make(chan error, 1)
-			var rest rest
-			go func() {
-				ended <- follow(ctx, restlessTree{every: 100 * time.Millisecond, span: 10 * time.Second}, &rest, wake)
-			}()
-			told := 0
-			for end := time.After(15 * time.Second); ; told++ {
-				select {
-				case <-wake:
-					rest.after(bytes)
-					continue
-				case <-end:
-				}
-				break
-			}
-			if told < want-1 || told > want+1 {
-				t.Errorf("%d bytes a time: told %d times, want %d", bytes, told, want)
-			}
-			cancel()
-			if err := <-ended; err != nil {
-				t.Error(err)
-			}
-		})
-	}
-}

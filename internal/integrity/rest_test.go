@@ -30,6 +30,10 @@ func (g *growing) Scan(context.Context) (*filetree.Scan, error) {
 
 func (*growing) Quiet(time.Time) bool { return false }
 
+func (*growing) Watch(ctx context.Context, changed chan<- struct{}) error {
+	return restlessTree{every: 2 * settle, span: time.Hour}.Watch(ctx, changed)
+}
+
 type noStates struct{}
 
 func (noStates) Set(string, iter.Seq[filestate.Row]) {}
@@ -43,32 +47,19 @@ func TestLocal_RestsBetweenLargeChanges(t *testing.T) {
 		size  int64
 		scans int // in ten seconds
 	}{
-		"a rule": {2 << 10, 500}, "8 MiB": {8 << 20, 20}, "1 GiB": {1 << 30, 10},
+		"a rule": {2 << 10, 100}, "8 MiB": {8 << 20, 19}, "1 GiB": {1 << 30, 10},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				tree := &growing{size: c.size}
 				log := slog.New(slog.NewTextHandler(io.Discard, nil))
 				l := &local{
-					cfg: MasterConfig{Recalculate: time.Hour, States: noStates{}}, tree: tree, log: log, started: time.Now(),
+					cfg: MasterConfig{Recalculate: time.Hour, Watch: true, States: noStates{}}, tree: tree, log: log, started: time.Now(),
 					away: away{states: noStates{}}, waiting: make(map[chan<- struct{}]struct{}), guard: shrinkGuard{log: log},
 				}
 				ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 				defer cancel()
-				wake := make(chan struct{}, 1)
-				go func() { // ends with ctx
-					turn := time.NewTicker(20 * time.Millisecond)
-					defer turn.Stop()
-					for {
-						select {
-						case <-turn.C:
-							poke(wake)
-						case <-ctx.Done():
-							return
-						}
-					}
-				}()
-				if err := l.loop(ctx, wake); err != nil {
+				if err := l.run(ctx); err != nil {
 					t.Fatal(err)
 				}
 				if tree.scans < c.scans*9/10 || tree.scans > c.scans*11/10+1 {
