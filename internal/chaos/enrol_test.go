@@ -4,7 +4,9 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -48,16 +50,33 @@ func (e *enrolling) nap(ctx context.Context, most time.Duration) bool {
 func newEnrolling(t *testing.T, workers int, seed uint64) *enrolling {
 	e := &enrolling{
 		t: t, ways: map[string]*way{}, chance: rand.New(rand.NewPCG(seed, 9)),
-		h: &keyhistory.History{Master: "master", KeepsRemoved: false, Grace: 2 * time.Second},
 	}
+	e.h = &keyhistory.History{Master: "master", KeepsRemoved: e.below(2) == 0, Grace: 2 * time.Second}
 	e.f = started(t, fleet.Options{Workers: workers, Prepare: func(n *fleet.Node) error {
 		if n.Role == "master" {
+			if e.h.KeepsRemoved {
+				return keepRemoved(n)
+			}
 			return nil
 		}
 		e.ways[n.Name] = newWay(t)
 		return e.ways[n.Name].lead(n)
 	}})
 	return e
+}
+
+// keepRemoved makes a master's home keep lines of removed agents.
+func keepRemoved(n *fleet.Node) error {
+	path := filepath.Join(n.Home, "etc/ossec.conf")
+	content, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	changed := strings.Replace(string(content), "<purge>yes</purge>", "<purge>no</purge>", 1)
+	if changed == string(content) {
+		return fmt.Errorf("%s does not say that removed agents are purged", path)
+	}
+	return os.WriteFile(path, []byte(changed), 0o640)
 }
 
 func enrolAddress(n *fleet.Node) string { return fmt.Sprintf("127.0.0.1:%d", n.EnrolPort) }
@@ -231,7 +250,50 @@ func TestEnrolment_History(t *testing.T) {
 	enrolling.Wait()
 	e.verdict()
 	c := e.h.Count()
-	t.Logf("%d kills of the master, %d of workers, %d cuts: %d registrations answered, %d refused, %d without answer, %d removals",
-		masters, kills, cuts, c.Done, c.Refused, c.Unknown, c.Removals)
+	t.Logf("lines of removed agents stay: %t; %d kills of the master, %d of workers, %d cuts: %d registrations answered, %d refused, %d without answer, %d removals",
+		e.h.KeepsRemoved, masters, kills, cuts, c.Done, c.Refused, c.Unknown, c.Removals)
+	verify(t, e.f)
+}
+
+// While agents enrol without a pause, other nodes learn of their keys all the same.
+func TestEnrolment_KeysSpreadMeanwhile(t *testing.T) {
+	t.Parallel()
+	e := newEnrolling(t, 2, 1)
+	rounds := 5
+	if testing.Short() {
+		rounds = 2
+	}
+	ctx, stop := context.WithCancel(within(t, 2*time.Minute))
+	defer stop()
+	asking, end := context.WithCancel(ctx)
+	var enrolling sync.WaitGroup
+	for range 4 {
+		enrolling.Go(func() { e.agents(ctx, func() bool { return asking.Err() != nil }) })
+	}
+	for round := range rounds {
+		name := fmt.Sprintf("watched-%d", round)
+		r := e.h.Enrol(ctx, enrolAddress(e.f.Nodes()[round%3]), keyhistory.Registration{Agent: name, Node: e.f.Nodes()[round%3].Name, Name: name})
+		if r.Outcome != keyhistory.Done {
+			t.Errorf("%s: %s", name, r.Text)
+			break
+		}
+		for _, w := range e.f.Workers() {
+			eventually(t, 30*time.Second, func() string {
+				f, err := final(ctx, w)
+				if err != nil {
+					return err.Error()
+				}
+				if !strings.Contains(string(f.Keys), r.Entry.Key) {
+					return w.Name + " does not know " + name
+				}
+				return ""
+			})
+		}
+	}
+	before := e.h.Count().Done
+	end()
+	enrolling.Wait()
+	t.Logf("%d agents enrolled meanwhile", before)
+	e.verdict()
 	verify(t, e.f)
 }

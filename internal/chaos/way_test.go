@@ -47,7 +47,9 @@ func newWay(t *testing.T) *way {
 
 // lead makes a worker's home, and not yet its node, go this way to its master.
 func (w *way) lead(n *fleet.Node) error {
+	w.mu.Lock()
 	w.target = fmt.Sprintf("127.0.0.1:%d", n.Port)
+	w.mu.Unlock()
 	path := filepath.Join(n.Home, "etc/ossec.conf")
 	content, err := os.ReadFile(path)
 	if err != nil {
@@ -67,7 +69,10 @@ func (w *way) serve() {
 		if err != nil {
 			return
 		}
-		master, err := net.Dial("tcp", w.target) //nolint:noctx // loopback
+		w.mu.Lock()
+		target := w.target
+		w.mu.Unlock()
+		master, err := net.Dial("tcp", target) //nolint:noctx // loopback
 		if err != nil {
 			conn.Close()
 			continue
