@@ -227,7 +227,7 @@ func (e *enrolling) kill(n *fleet.Node) {
 // same keys, and their databases the same agents.
 func TestEnrolment_History(t *testing.T) {
 	t.Parallel() // much of the time they wait for a node
-	span, clients := 30*time.Second, 24
+	span, clients := 25*time.Second, 24
 	if testing.Short() {
 		span, clients = 6*time.Second, 12
 	}

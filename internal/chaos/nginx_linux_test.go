@@ -180,6 +180,7 @@ func TestEnrolment_ThroughNginx(t *testing.T) {
 // A key is known on the worker that answered, at once: nobody waits for the next
 // look at the master's files.
 func TestEnrolment_KnownAtOnce(t *testing.T) {
+	t.Parallel()
 	e := newEnrolling(t, 1, 1)
 	w, late := e.f.Workers()[0], 0
 	for i := range 100 {
