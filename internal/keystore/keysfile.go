@@ -157,6 +157,14 @@ func (k *keysFile) append(lines []byte) error {
 	return k.left(before + int64(n))
 }
 
+// endLine ends the last line of the file that was seen, if it has no end.
+func (k *keysFile) endLine() error {
+	if !k.unended || k.missing || k.seen == nil {
+		return nil
+	}
+	return k.append(nil)
+}
+
 // cut takes the end of the file off again, unless somebody has added to it.
 func (k *keysFile) cut(to, from int64) error {
 	info, err := k.end.Stat()

@@ -148,11 +148,14 @@ func (s *Store) look() error {
 }
 
 // refresh is look for when nobody waits for it: it takes no lock unless there is
-// something to read.
+// something to read, or a line to end that nobody writes any more.
 func (s *Store) refresh(ctx context.Context) {
 	touched, err := s.file.touched()
-	if err != nil || touched || s.file.missing {
-		err = s.lookLocked(ctx)
+	switch {
+	case err != nil || touched || s.file.missing:
+		err = s.lookLocked(ctx, false)
+	case s.file.unended:
+		err = s.lookLocked(ctx, true)
 	}
 	switch {
 	case err == nil:
@@ -162,13 +165,20 @@ func (s *Store) refresh(ctx context.Context) {
 	}
 }
 
-// lookLocked is look with the lock of the keys.
-func (s *Store) lookLocked(ctx context.Context) error {
+// lookLocked is look with the lock of the keys. end says that a last line without
+// its end gets it, for the sake of a crash to come (see begin), unless the file has
+// changed.
+func (s *Store) lookLocked(ctx context.Context, end bool) error {
 	release, err := s.o.lock(ctx, s.root)
 	if err != nil {
 		return err
 	}
 	defer release()
+	if touched, err := s.file.touched(); end && err == nil && !touched {
+		if err := s.file.endLine(); !errors.Is(err, errMoved) {
+			return err
+		}
+	}
 	return s.look()
 }
 

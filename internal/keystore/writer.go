@@ -114,10 +114,8 @@ func (s *Store) write(p *plan) error {
 	if len(p.fresh.lines) == 0 && !p.rewrites() {
 		return nil
 	}
-	if !s.marked {
-		if err := s.writeMark(s.highest); err != nil {
-			return err
-		}
+	if err := s.begin(); err != nil {
+		return err
 	}
 	undo, err := s.o.appendTimestamps(s.root, p.fresh.lines)
 	s.noteTimes(err)
@@ -130,6 +128,18 @@ func (s *Store) write(p *plan) error {
 		undo()
 	}
 	return err
+}
+
+// begin has the mark say that we are open. A last line without its end gets it
+// before: it is somebody else's, and a crash would have it taken for half of ours.
+func (s *Store) begin() error {
+	if s.marked {
+		return nil
+	}
+	if err := s.file.endLine(); err != nil {
+		return err
+	}
+	return s.writeMark(s.highest)
 }
 
 // noteTimes logs that the times of enrolment could not be written, which changes

@@ -1,0 +1,81 @@
+package keystore
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"testudo/internal/agent"
+)
+
+// adds has a store that is not run add something.
+func (s *Store) adds(t *testing.T, a Addition) error {
+	t.Helper()
+	o := &op{add: &a, done: make(chan struct{})}
+	s.commit(t.Context(), []*op{o})
+	return o.err
+}
+
+// dies ends a store as kill does.
+func (s *Store) dies() {
+	s.presence.f.Close()
+	s.file.forget()
+}
+
+// Somebody edits the file while it is in use, and leaves the last line without its
+// end. The line is theirs: when we are killed later, it is not what was being
+// written.
+func TestOpen_LastLineOfAnEditBeforeTheCrash(t *testing.T) {
+	root, dir := home(t)
+	s, err := Open(root, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.adds(t, newcomer("a", "any")); err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.OpenFile(filepath.Join(dir, keysPath), os.O_WRONLY|os.O_APPEND, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.WriteString("007 by-hand any bb"); err != nil {
+		t.Fatal(err)
+	}
+	f.Close()
+	s.refresh(t.Context()) // finds it
+	s.refresh(t.Context()) // nobody writes any more
+	s.dies()
+	s, _ = start(t, root, Options{})
+	if _, ok := s.ByID("007"); !ok {
+		t.Error("the agent has lost its key")
+	}
+}
+
+// The same with a line that was there before us, and a first addition for which
+// there is no room.
+func TestOpen_LastLineOfAnEditBeforeAFailedAddition(t *testing.T) {
+	root, dir := home(t)
+	disk(t, dir, 64)
+	write(t, dir, keysPath, "# "+strings.Repeat("x", 3000)+"\n007 by-hand any bb")
+	if err := os.WriteFile(filepath.Join(dir, "etc/ballast"), make([]byte, 64<<10), 0o640); !errors.Is(err, unix.ENOSPC) {
+		t.Fatal(err)
+	}
+	s, err := Open(root, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := newcomer("a", "any")
+	a.Secret = agent.NewSecret(strings.Repeat("s", 2000))
+	if err := s.adds(t, a); !errors.Is(err, unix.ENOSPC) {
+		t.Fatal(err)
+	}
+	s.dies()
+	s, _ = start(t, root, Options{})
+	if _, ok := s.ByID("007"); !ok {
+		t.Error("the agent has lost its key")
+	}
+}
