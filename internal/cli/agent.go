@@ -26,12 +26,12 @@ func openKeys(e *env, dir string) (*nodekeys.Keys, error) {
 	keys, err := nodekeys.Open(e.ctx, dir)
 	switch {
 	case errors.Is(err, nodekeys.ErrWorker):
-		return nil, fmt.Errorf("%w, and %s is the home of a worker; do it there, and the key comes here by itself, or let the agent enrol at any node ('testudo enroll')", err, dir)
+		return nil, fmt.Errorf("%w, and %s is the home of a worker; do it at the master, and it comes here by itself. An agent may enrol at any node ('testudo enroll')", err, dir)
 	case err != nil:
 		return nil, err
 	}
 	if keys.Origin() == nodekeys.File {
-		fmt.Fprintf(e.err, "testudo: nobody registers agents in %s; its file is changed itself\n", dir)
+		fmt.Fprintf(e.err, "testudo: nobody registers agents in %s, so its etc/client.keys is changed directly\n", dir)
 	}
 	return keys, nil
 }
@@ -50,7 +50,7 @@ type agentAddCmd struct {
 	homeFlag
 	Name    string   `arg:"" help:"Its name: 2 to 128 letters, digits, '-', '_' and '.'."`
 	Address string   `default:"any" help:"Its address or network; any for whatever it is."`
-	ID      string   `name:"id" placeholder:"ID" help:"Its id; without it the next."`
+	ID      string   `name:"id" placeholder:"ID" help:"Its id, which has three digits at least: 7 is 007. Without it the next."`
 	Group   []string `placeholder:"NAME" help:"Its groups. A node must run."`
 	KeyFile string   `placeholder:"FILE" help:"Its key, from this file (- for standard input); without it a new one."`
 	Replace bool     `help:"An agent that has this name, address or id is removed, whatever the node's settings say."`
@@ -63,6 +63,15 @@ func (c *agentAddCmd) Validate() error {
 		return checkIDs(c.ID)
 	}
 	return nil
+}
+
+// fullID is an id as nodes write it, with three digits at least. Of 7 and 007 a
+// node makes two agents that share one row of its database.
+func fullID(text string) string {
+	if id, err := agent.ParseID(text); err == nil && len(text) < len(id.String()) {
+		return id.String()
+	}
+	return text
 }
 
 func checkIDs(ids ...string) error {
@@ -80,7 +89,7 @@ func (c *agentAddCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
-	a := nodekeys.Addition{Name: c.Name, Address: c.Address, ID: c.ID, Groups: c.Group, Replace: c.Replace}
+	a := nodekeys.Addition{Name: c.Name, Address: c.Address, ID: fullID(c.ID), Groups: c.Group, Replace: c.Replace}
 	if c.KeyFile != "" {
 		if a.Key, err = readSecret(c.KeyFile, "key"); err != nil {
 			return err
@@ -150,7 +159,7 @@ func (c *agentRemoveCmd) Run(e *env) error {
 			err = keys.Remove(e.ctx, k.Text, c.Purge)
 		}
 		if err != nil {
-			failed = append(failed, fmt.Errorf("remove agent %s: %w", id, err))
+			failed = append(failed, fmt.Errorf("nothing removed: %w", err))
 			continue
 		}
 		removed = append(removed, reportOf(k))

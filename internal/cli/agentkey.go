@@ -37,7 +37,7 @@ func (c *agentKeyCmd) Run(e *env) error {
 // agentExportCmd writes all keys.
 type agentExportCmd struct {
 	homeFlag
-	File string `arg:"" help:"The file, which must not exist: a line for each agent, as 'testudo agent key' prints it."`
+	File string `arg:"" help:"The file, which must not exist: a line for each agent, as 'testudo agent key' prints it; - for standard output."`
 }
 
 // Run writes them.
@@ -45,6 +45,12 @@ func (c *agentExportCmd) Run(e *env) error {
 	dir, err := c.locate("")
 	if err != nil {
 		return err
+	}
+	if c.File == "-" {
+		if _, err := exportKeys(e, dir, e.out); err != nil {
+			return fmt.Errorf("export the keys: %w", err)
+		}
+		return nil
 	}
 	file, err := os.OpenFile(c.File, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {

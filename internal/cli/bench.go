@@ -50,7 +50,7 @@ func (c *benchIntegrityCmd) Validate() error {
 func (c *benchIntegrityCmd) Run(e *env) error {
 	size, err := config.ParseByteSize(c.Size)
 	if err != nil {
-		return usageError{"--size: " + err.Error()}
+		return usageError{text: "--size: " + err.Error()}
 	}
 	s := screen.New(e.err)
 	o := bench.Options{

@@ -89,7 +89,17 @@ func (e *env) testudo() error {
 	if err != nil || run == nil {
 		return err
 	}
-	return run.Run(e)
+	return usageOf(run, run.Run(e))
+}
+
+// usageOf says which command's help is meant where an error is about usage.
+func usageOf(run *kong.Context, err error) error {
+	usage, ok := errors.AsType[usageError](err)
+	if !ok || run == nil || run.Selected() == nil {
+		return err
+	}
+	usage.command = strings.TrimSpace(run.Selected().Path())
+	return usage
 }
 
 // parse reads the arguments into a grammar. Both results are nil when help was
@@ -111,13 +121,20 @@ func (e *env) parse(grammar any, options ...kong.Option) (*kong.Context, error) 
 		return nil, nil
 	}
 	if err != nil {
-		return nil, usageError{err.Error()}
+		usage := usageError{text: err.Error()}
+		if wrong, ok := errors.AsType[*kong.ParseError](err); ok {
+			return nil, usageOf(wrong.Context, usage)
+		}
+		return nil, usage
 	}
 	return run, nil
 }
 
 // usageError is a command line that cannot be understood.
-type usageError struct{ text string }
+type usageError struct {
+	text    string
+	command string // whose help has more, such as "agent add"; "" for that of the program
+}
 
 func (u usageError) Error() string { return u.text }
 
@@ -135,7 +152,8 @@ func (e *env) finish(program string, err error) int {
 	case err == nil:
 		return exitDone
 	case errors.As(err, &usage):
-		fmt.Fprintf(e.err, "%s: %s\nSee %s --help.\n", program, oneLine(usage.text), program)
+		help := strings.TrimSpace(program + " " + usage.command)
+		fmt.Fprintf(e.err, "%s: %s\nSee %s --help.\n", program, oneLine(usage.text), help)
 		return exitUsage
 	case errors.As(err, &code):
 		return int(code)

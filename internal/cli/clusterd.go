@@ -35,7 +35,7 @@ func (e *env) clusterd() error {
 	case err != nil || run == nil:
 		return err
 	case c.SSL:
-		return usageError{"there is no TLS on the cluster's port here (--ssl); all traffic is encrypted with the cluster's key, and a tunnel can carry it"}
+		return usageError{text: "there is no TLS on the cluster's port here (--ssl); all traffic is encrypted with the cluster's key, and a tunnel can carry it"}
 	case c.Version:
 		_, err := fmt.Fprintf(e.out, "%s (Testudo) %s\nCluster protocol %s\nBy the authors of Testudo\nApache License 2.0\n",
 			clusterdName, buildinfo.Version(), config.Default("").Testudo.Version)

@@ -90,7 +90,7 @@ func parseControl(words []string) (a controlArgs, err error) {
 			return a, err
 		}
 		if len(left) > 0 {
-			return a, usageError{"unexpected argument: " + strings.Join(left, " ")}
+			return a, usageError{text: "unexpected argument: " + strings.Join(left, " ")}
 		}
 		words = after
 	}
@@ -107,13 +107,13 @@ func controlFlag(flag string) (name string, err error) {
 				continue
 			}
 			if name != "" && name != n {
-				return "", usageError{"ambiguous option: " + flag}
+				return "", usageError{text: "ambiguous option: " + flag}
 			}
 			name = n
 		}
 	}
 	if name == "" {
-		return "", usageError{"unexpected argument: " + flag}
+		return "", usageError{text: "unexpected argument: " + flag}
 	}
 	return name, nil
 }
@@ -136,13 +136,13 @@ func (a *controlArgs) set(name, flag string, values []string) (left []string, er
 		return nil, nil
 	case "home":
 		if len(values) != 1 {
-			return nil, usageError{"argument --home: expected one argument"}
+			return nil, usageError{text: "argument --home: expected one argument"}
 		}
 		a.home = values[0]
 		return nil, nil
 	}
 	if a.action != "" && a.action != name {
-		return nil, usageError{fmt.Sprintf("argument %s: not allowed with -l, -a, -i or -u", flag)}
+		return nil, usageError{text: fmt.Sprintf("argument %s: not allowed with -l, -a, -i or -u", flag)}
 	}
 	a.action = name
 	if name == "health" && len(values) > 0 {

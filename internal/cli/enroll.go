@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -27,7 +28,7 @@ type enrollCmd struct {
 	Cert         string        `placeholder:"FILE" help:"Certificate to show, where the server wants one."`
 	CertKey      string        `placeholder:"FILE" help:"The key of --cert."`
 	Present      string        `placeholder:"FILE" help:"The client.keys of the agent now: the server learns by a hash whether it knows this key."`
-	Out          string        `placeholder:"FILE" help:"Put the key into this file, in the form of an agent's client.keys; - for standard output. Without it the key is not shown."`
+	Out          string        `placeholder:"FILE" help:"Put the key into this file, in the form of an agent's client.keys, in the place of what is in it; - for standard output. Without it the key is not shown."`
 	Timeout      time.Duration `default:"30s" help:"How long all of it may take."`
 	JSON         bool          `name:"json" help:"Write JSON; there is no key in it."`
 }
@@ -65,6 +66,11 @@ func (c *enrollCmd) Run(e *env) error {
 			return err
 		}
 	}
+	if c.Out != "" && c.Out != "-" {
+		if err := canKeep(c.Out); err != nil {
+			return fmt.Errorf("keep a key in %s: %w", c.Out, err)
+		}
+	}
 	ctx, cancel := context.WithTimeout(e.ctx, c.Timeout)
 	defer cancel()
 	began := time.Now()
@@ -73,7 +79,7 @@ func (c *enrollCmd) Run(e *env) error {
 	})
 	took := time.Since(began)
 	if err != nil {
-		return err
+		return withAdvice(err, c.PasswordFile != "")
 	}
 	if c.Out == "-" {
 		_, err = fmt.Fprintln(e.out, keyLine(key))
@@ -97,6 +103,18 @@ func (c *enrollCmd) Run(e *env) error {
 	return err
 }
 
+// withAdvice says more about two refusals whose words leave the reason open.
+func withAdvice(err error, password bool) error {
+	refused, ok := errors.AsType[*enrolport.RefusedError](err)
+	switch {
+	case ok && password && refused.Reason() == enrolment.TextInvalidRequest:
+		return fmt.Errorf("%w (a server that wants no password says so when it gets one)", err)
+	case ok && !password && refused.Reason() == enrolment.TextInvalidPassword:
+		return fmt.Errorf("%w (--password-file gives one)", err)
+	}
+	return err
+}
+
 // request is what is asked for.
 func (c *enrollCmd) request() (enrolment.Request, error) {
 	r := enrolment.Request{Name: c.Name, Version: c.AgentVersion, Groups: c.Group, Address: c.Address}
@@ -116,9 +134,9 @@ func (c *enrollCmd) request() (enrolment.Request, error) {
 	}
 	if err := r.Check(); err != nil {
 		if refused, ok := errors.AsType[*enrolment.Refusal](err); ok {
-			err = fmt.Errorf("%q", refused.Text)
+			err = errors.New(strings.Trim(strconv.Quote(refused.Text), `"`))
 		}
-		return r, usageError{err.Error()}
+		return r, usageError{text: err.Error()}
 	}
 	return r, nil
 }
@@ -154,6 +172,19 @@ func presentHash(path string) (string, error) {
 
 func keyLine(k agent.Key) string {
 	return k.Text + " " + k.Name + " " + k.Address + " " + k.Secret.Reveal()
+}
+
+// canKeep finds out whether a key can be put into a file, before there is one that
+// would be lost.
+func canKeep(path string) error {
+	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
+		return errors.New("that is no file")
+	}
+	probe, err := os.CreateTemp(filepath.Dir(path), ".enroll-*.tmp")
+	if err != nil {
+		return err
+	}
+	return errors.Join(probe.Close(), os.Remove(probe.Name()))
 }
 
 // writeKeyFile replaces an agent's client.keys.

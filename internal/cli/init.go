@@ -69,7 +69,7 @@ func (c *initCmd) Run(e *env) error {
 	}, c.Force)
 	switch {
 	case errors.Is(err, home.ErrSpec):
-		return usageError{err.Error()}
+		return usageError{text: err.Error()}
 	case errors.Is(err, home.ErrNotEmpty):
 		return fmt.Errorf("%w; nothing was changed; --force makes what is missing and changes nothing that is there", err)
 	case err != nil:

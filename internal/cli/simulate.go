@@ -80,7 +80,7 @@ func (c *simulateAgentsCmd) Run(e *env) error {
 	report, err := c.simulate(e.ctx, o)
 	told.end()
 	if errors.Is(err, simulate.ErrOptions) {
-		return usageError{err.Error()}
+		return usageError{text: err.Error()}
 	}
 	if c.Remove && len(report.Nodes) > 0 {
 		_, cleanErr := simulate.Cleanup(context.WithoutCancel(e.ctx), o)

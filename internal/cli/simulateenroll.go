@@ -63,7 +63,7 @@ func (c *simulateEnrollCmd) Run(e *env) error {
 	}
 	run, err := simulate.NewEnrolment(o)
 	if errors.Is(err, simulate.ErrOptions) {
-		return usageError{err.Error()}
+		return usageError{text: err.Error()}
 	}
 	if err != nil {
 		return err

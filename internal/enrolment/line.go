@@ -24,7 +24,7 @@ func ParseLine(line []byte, peer netip.Addr, o LineOptions) (Request, error) {
 	text, _, _ := bytes.Cut(line, []byte{0})
 	l := lineReader{string(text)}
 	if o.WantPassword && !l.password(o.Password) {
-		return Request{}, refusal("Invalid password")
+		return Request{}, refusal(TextInvalidPassword)
 	}
 	var r Request
 	var err error
@@ -61,11 +61,11 @@ func (l *lineReader) password(want agent.Secret) bool {
 
 func (l *lineReader) name() (string, error) {
 	if !l.skip("OSSEC A:'") {
-		return "", refusal("Invalid request for new agent")
+		return "", refusal(TextInvalidRequest)
 	}
 	name, rest, ok := strings.Cut(l.rest, "'")
 	if !ok {
-		return "", refusal("Invalid request for new agent")
+		return "", refusal(TextInvalidRequest)
 	}
 	l.rest = rest
 	return name, CheckName(name)

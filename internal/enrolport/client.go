@@ -176,7 +176,7 @@ func (c *Client) Exchange(ctx context.Context, line []byte) ([]byte, error) {
 	answer, err := exchange(tls.Client(nc, c.tls), line)
 	if err != nil {
 		if ctx.Err() != nil {
-			err = context.Cause(ctx)
+			err = fmt.Errorf("no answer in time: %w", context.Cause(ctx))
 		}
 		return nil, fmt.Errorf("enrol at %s: %w", c.cfg.Address, err)
 	}

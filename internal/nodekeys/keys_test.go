@@ -142,7 +142,7 @@ func TestServed_Refusals(t *testing.T) {
 	r.serve(t, dir)
 	keys := open(t, dir, nodekeys.Served)
 	text = `{"error":9008,"message":"Duplicate name"}`
-	if _, err := keys.Add(t.Context(), nodekeys.Addition{Name: "web-01"}); err == nil || err.Error() != `refused: "Duplicate name" (9008)` {
+	if _, err := keys.Add(t.Context(), nodekeys.Addition{Name: "web-01"}); err == nil || err.Error() != `refused: "Duplicate name" (9008): another agent has this name, or it is the name of this host` {
 		t.Errorf("got %v", err)
 	}
 	text = `{"error":9011,"message":"Agent ID not found"}`

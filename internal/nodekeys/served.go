@@ -98,5 +98,19 @@ func refusal(err error) error {
 	case r.Code == 0:
 		return fmt.Errorf("refused: %q", r.Text)
 	}
+	if meaning := meanings[r.Code]; meaning != "" {
+		return fmt.Errorf("refused: %q (%d): %s", r.Text, r.Code, meaning)
+	}
 	return fmt.Errorf("refused: %q (%d)", r.Text, r.Code)
+}
+
+// meanings says what the numbers mean to an operator. It is read only.
+var meanings = map[int]string{
+	enrolment.CodeInternal:    "the node's log says why",
+	enrolment.CodeAddressUsed: "another agent has this address",
+	enrolment.CodeNameUsed:    "another agent has this name, or it is the name of this host",
+	enrolment.CodeKey:         "a key has 1 to 128 characters, no blanks among them",
+	enrolment.CodeNoID:        "an id has 1 to 8 digits and is not 0",
+	enrolment.CodeIDUsed:      "another agent has this id",
+	enrolment.CodeGroups:      "one of the groups does not exist, or there are too many",
 }
