@@ -29,9 +29,9 @@ type wanted struct {
 
 // locks are the names under which others that want the same wait.
 func (w *wanted) locks() []string {
-	names := []string{"name " + w.name}
+	names := []string{lockOfName(w.name)}
 	if w.comparable() {
-		names = append(names, "address "+w.address.Asked)
+		names = append(names, lockOfAddress(w.address.Asked))
 	}
 	if w.id != "" {
 		names = append(names, lockOfID(w.id))
@@ -39,7 +39,14 @@ func (w *wanted) locks() []string {
 	return names
 }
 
-func lockOfID(id string) string { return "id " + id }
+// locksOf are the names under which those wait who want the place of an entry.
+func locksOf(e keystore.Entry) []string {
+	return []string{lockOfName(e.Name), lockOfAddress(keystore.Bare(e.Address)), lockOfID(e.ID)}
+}
+
+func lockOfName(name string) string       { return "name " + name }
+func lockOfAddress(address string) string { return "address " + address }
+func lockOfID(id string) string           { return "id " + id }
 
 // comparable tells whether another agent may have the address already: networks
 // are not compared (docs/enrolment.md §5).

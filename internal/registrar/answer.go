@@ -53,7 +53,7 @@ func (m *Master) do(ctx context.Context, data []byte, from string) enrolment.Ans
 		return answerOf(entry, entry.Address)
 	case enrolment.FunctionConfirm:
 		if message.Arguments.Held {
-			return m.keep(id)
+			return m.keep(ctx, id)
 		}
 		return m.confirm(id)
 	}
@@ -162,15 +162,29 @@ func (m *Master) confirm(ids string) enrolment.Answer {
 
 // keep keeps the place of an agent that is about to get its key: it is held from
 // now on, as if it had just been added.
-func (m *Master) keep(id string) enrolment.Answer {
+func (m *Master) keep(ctx context.Context, id string) enrolment.Answer {
 	entry, there := m.cfg.Keys.ByID(id)
 	if !there {
 		return refused(enrolment.CodeUnknownID)
 	}
-	if !m.hold(entry) {
+	switch kept, err := m.holdAnew(ctx, entry); {
+	case err != nil:
+		return refused(enrolment.CodeInternal)
+	case !kept:
 		return refused(enrolment.CodeUnknownID)
 	}
 	return enrolment.Answer{Text: textConfirmed}
+}
+
+// holdAnew holds an entry as if it had just been added, unless it has gone. Whoever
+// is being given its place just now gets it first. The error is that of ctx.
+func (m *Master) holdAnew(ctx context.Context, entry keystore.Entry) (bool, error) {
+	release, err := m.locks.take(ctx, locksOf(entry)...)
+	if err != nil {
+		return false, err
+	}
+	defer release()
+	return m.hold(entry), nil
 }
 
 // hold begins to hold an entry, unless it has gone meanwhile.

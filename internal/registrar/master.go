@@ -18,7 +18,8 @@ import (
 
 // settleTime is how long it may take from a decision until the agent has its key
 // and that is known here. Whoever wants the place of a held registration waits as
-// long; a worker hands over no key that is older than lateTime without asking.
+// long; no key that is older than lateTime is handed over before it is made sure
+// that it is there and held anew.
 const settleTime = 5 * time.Second
 
 // Keys are the keys of this master; keystore.Store is what they are.
@@ -103,16 +104,29 @@ func (m *Master) Register(ctx context.Context, r enrolment.Request, from string)
 	if err != nil {
 		return nil, err
 	}
-	entry, denied := m.admit(ctx, wanted{
+	w := wanted{
 		name: r.Name, address: address, groups: r.Groups, hash: r.KeyHash,
 		force: m.cfg.Settings.Force, held: true, port: true, from: from,
-	})
-	if denied != nil {
-		return nil, denied.port
 	}
-	return &Registration{
-		Entry: entry, Address: address.Asked,
-		delivered: func() { m.held.end(entry.ID) },
-		lost:      func(ctx context.Context) { m.lose(ctx, entry) },
-	}, nil
+	for {
+		asked := time.Now()
+		entry, denied := m.admit(ctx, w)
+		if denied != nil {
+			return nil, denied.port
+		}
+		if time.Since(asked) > lateTime {
+			kept, err := m.holdAnew(ctx, entry)
+			if err != nil {
+				return nil, err
+			}
+			if !kept {
+				continue // another has got the place: that counts now
+			}
+		}
+		return &Registration{
+			Entry: entry, Address: address.Asked,
+			delivered: func() { m.held.end(entry.ID) },
+			lost:      func(ctx context.Context) { m.lose(ctx, entry) },
+		}, nil
+	}
 }

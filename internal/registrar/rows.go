@@ -16,8 +16,9 @@ import (
 )
 
 const (
-	// databaseTime is how long one question to the database may take.
-	databaseTime = 5 * time.Second
+	// databaseTime is how long one question to the database may take: less than
+	// settleTime, so that an agent whose row takes long still has its place then.
+	databaseTime = 4 * time.Second
 	// rowsPause and rowsPauseMost bound the time between attempts of what waits.
 	rowsPause     = time.Second
 	rowsPauseMost = 10 * time.Second
