@@ -174,6 +174,19 @@ func TestMessage_ShowsNoKey(t *testing.T) {
 	}
 }
 
+// A worker may send far more than the socket takes: none of it is taken apart.
+func TestParseMessage_TooLong(t *testing.T) {
+	text := []byte(`{"function":"get","arguments":{"id":"7"}` + strings.Repeat(`,"a":1`, MaxMessage) + `}`)
+	if n := testing.AllocsPerRun(1, func() {
+		_, err := ParseMessage(text)
+		if r, is := errors.AsType[*Refusal](err); !is || r.Code != CodeJSON {
+			t.Error(err)
+		}
+	}); n > 10 {
+		t.Error(n, "allocations")
+	}
+}
+
 func FuzzParseMessage(f *testing.F) {
 	for _, text := range []string{
 		`{"function":"add","arguments":{"name":"web-01","ip":"any","groups":"a,b","key_hash":"h","id":"7","key":"k"}}`,

@@ -15,8 +15,11 @@ import (
 // client.keys. Whether the address is one is not looked at: other checks come
 // before that.
 func ParseMessage(data []byte) (Message, error) {
+	if len(data) > MaxMessage {
+		return Message{}, Refused(CodeJSON)
+	}
 	top, ok := readObject(data)
-	if !ok || len(data) > MaxMessage {
+	if !ok {
 		return Message{}, Refused(CodeJSON)
 	}
 	function, ok := top.get("function")
