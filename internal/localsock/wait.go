@@ -137,6 +137,7 @@ func (w *wait) request(f wire.Frame) (session.Reply, error) {
 	switch f.Command {
 	case cmdNewString, cmdStringUpdate, cmdStringError:
 		r, err := w.c.takeString(f)
+		w.c.in.dec.Recycle(f.Payload) // what it brought has been copied
 		if err != nil && w.later { // the result will not come then
 			w.done, w.err = true, fmt.Errorf("take the result: %w", err)
 		}
