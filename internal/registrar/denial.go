@@ -34,14 +34,14 @@ func unknownGroup(name string) *denial {
 	}
 }
 
-// idTaken cannot be asked for at the port.
-func idTaken(w wanted) *denial {
-	return &denial{port: enrolment.InternalError(w.name), code: enrolment.CodeIDUsed, outcome: "id"}
+// idTaken cannot be asked for at the port; its text is for the log.
+func idTaken(wanted) *denial {
+	return &denial{port: enrolment.Refused(enrolment.CodeIDUsed), code: enrolment.CodeIDUsed, outcome: "id"}
 }
 
-// noAddress cannot be asked for at the port.
-func noAddress(w wanted) *denial {
-	return &denial{port: enrolment.InternalError(w.name), code: enrolment.CodeNoAddress, outcome: "address invalid"}
+// noAddress cannot be asked for at the port; its text is for the log.
+func noAddress(wanted) *denial {
+	return &denial{port: enrolment.Refused(enrolment.CodeNoAddress), code: enrolment.CodeNoAddress, outcome: "address invalid"}
 }
 
 func addressTaken(w wanted) *denial {

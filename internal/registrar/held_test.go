@@ -144,6 +144,21 @@ func TestHeld_WithoutDatabase(t *testing.T) {
 	}, keeping)
 }
 
+// So it is while the row is being tried again.
+func TestHeld_WhileTheRowIsTriedAgain(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		w.db.set(errAway)
+		w.heldBy(t, line("web-01"))
+		w.db.gate = make(chan struct{})
+		defer close(w.db.gate)
+		pass(settleTime)
+		for !w.rows.retries() {
+			time.Sleep(time.Second)
+		}
+		w.enrols(t, line("web-01"))
+	}, keeping)
+}
+
 // The write to the agent fails: nothing of it stays, and it may come again.
 func TestRegistration_Lost(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -63,8 +64,8 @@ type rows struct {
 	turns   locks // by id: of an agent's changes one is made at a time
 
 	mu       sync.Mutex
-	reserved int // places for changes that will come, or are tried again just now
-	retrying int // of these, the latter
+	reserved int      // places for changes that will come, or are tried again just now
+	retrying []change // the latter
 	waiting  []change
 }
 
@@ -110,19 +111,15 @@ func (r *rows) do(ctx context.Context, changes ...change) {
 func (r *rows) away() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return len(r.waiting)+r.retrying > 0
+	return len(r.waiting)+len(r.retrying) > 0
 }
 
 // uninserted tells whether the entry's row waits to be inserted.
 func (r *rows) uninserted(e keystore.Entry) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for _, c := range r.waiting {
-		if c.insert != nil && c.entry.ID == e.ID && c.entry.Secret == e.Secret {
-			return true
-		}
-	}
-	return false
+	its := func(c change) bool { return c.insert != nil && c.entry.ID == e.ID && c.entry.Secret == e.Secret }
+	return slices.ContainsFunc(r.waiting, its) || slices.ContainsFunc(r.retrying, its)
 }
 
 // postpone turns reserved places into changes that wait.
@@ -281,7 +278,7 @@ func (r *rows) take() (batch []change) {
 	}
 	r.waiting = rest
 	r.reserved += len(batch)
-	r.retrying = len(batch)
+	r.retrying = batch
 	return batch
 }
 
@@ -290,7 +287,7 @@ func (r *rows) take() (batch []change) {
 func (r *rows) putBack(failed []change, taken int) {
 	r.mu.Lock()
 	r.reserved -= taken
-	r.retrying = 0
+	r.retrying = nil
 	again := make(map[string]bool, len(failed))
 	for _, c := range failed {
 		again[c.entry.ID] = true

@@ -189,6 +189,13 @@ func (r *rows) places() int {
 	return len(r.waiting) + r.reserved
 }
 
+// retries tells whether something that waited is under way.
+func (r *rows) retries() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.retrying) > 0
+}
+
 // What is removed late does not take with it what a newcomer of that name has.
 func TestRows_LateDeletionSparesTheNewcomer(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
