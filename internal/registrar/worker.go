@@ -144,9 +144,8 @@ func (w *Worker) attempt(ctx context.Context, r enrolment.Request) (*Registratio
 		entry.Address = address.Stored
 	}
 	held := message.Arguments.Held
-	for held && time.Since(asked) > lateTime {
-		asked = time.Now()
-		if err := w.confirms.keep(ctx, entry.ID); err != nil {
+	if held {
+		if err := w.inTime(ctx, entry.ID, asked); err != nil {
 			return nil, err
 		}
 	}
@@ -160,6 +159,21 @@ func (w *Worker) attempt(ctx context.Context, r enrolment.Request) (*Registratio
 		},
 		lost: func(ctx context.Context) { w.lose(ctx, entry) },
 	}, nil
+}
+
+// inTime makes sure that the key of an agent, which was asked for at the time
+// asked, may be handed over now. The error is as of attempt.
+func (w *Worker) inTime(ctx context.Context, id string, asked time.Time) error {
+	for range w.cfg.Attempts {
+		if time.Since(asked) <= lateTime {
+			return nil
+		}
+		asked = time.Now()
+		if err := w.confirms.keep(ctx, id); err != nil {
+			return err
+		}
+	}
+	return enrolment.NoMaster() // who asks again now makes it no better
 }
 
 func (w *Worker) ask(ctx context.Context, m enrolment.Message) ([]byte, error) {

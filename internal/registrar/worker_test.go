@@ -83,6 +83,29 @@ func TestWorker_LateAnswer(t *testing.T) {
 	}
 }
 
+// A master that never answers in time does not keep an agent's connection for ever.
+func TestWorker_AlwaysLate(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		asked := 0
+		worker := NewWorker(WorkerConfig{
+			Ask: func(ctx context.Context, client string, question []byte) ([]byte, error) {
+				if asked++; asked > 20 {
+					return nil, errors.New("asked for ever")
+				}
+				answer, err := w.ask(ctx, client, question)
+				time.Sleep(lateTime + time.Second)
+				return answer, err
+			},
+			PeerHas: func(string) bool { return true }, Attempts: 5,
+		})
+		_, err := worker.Register(t.Context(), request(t, line("web-01")), "")
+		if refusal, is := errors.AsType[*enrolment.Refusal](err); !is || refusal.Text != enrolment.NoMaster().Text || asked != 6 {
+			t.Error(err, asked)
+		}
+		w.enrols(t, line("web-01")) // when it comes again
+	}, keeping)
+}
+
 // Deliveries are confirmed together, and again after a failure; a 4.7.5 master
 // hears of none.
 func TestWorker_Confirms(t *testing.T) {
