@@ -147,15 +147,17 @@ func (s *Store) look() error {
 	return nil
 }
 
-// refresh is look for when nobody waits for it: it takes no lock unless there is
-// something to read, or a line to end that nobody writes any more.
+// refresh is look for when nobody waits for it. It takes no lock unless there is
+// something to read, or to put right for the sake of a crash to come.
 func (s *Store) refresh(ctx context.Context) {
 	touched, err := s.file.touched()
 	switch {
 	case err != nil || touched || s.file.missing:
-		err = s.lookLocked(ctx, false)
+		err = s.locked(ctx, s.look)
 	case s.file.unended:
-		err = s.lookLocked(ctx, true)
+		err = s.locked(ctx, s.endLine)
+	case s.marked && s.highest > s.noted:
+		err = s.locked(ctx, func() error { return s.writeMark(s.highest) })
 	}
 	switch {
 	case err == nil:
@@ -165,16 +167,20 @@ func (s *Store) refresh(ctx context.Context) {
 	}
 }
 
-// lookLocked is look with the lock of the keys. end says that a last line without
-// its end gets it, for the sake of a crash to come (see begin), unless the file has
-// changed.
-func (s *Store) lookLocked(ctx context.Context, end bool) error {
+// locked does something with the lock of the keys.
+func (s *Store) locked(ctx context.Context, do func() error) error {
 	release, err := s.o.lock(ctx, s.root)
 	if err != nil {
 		return err
 	}
 	defer release()
-	if touched, err := s.file.touched(); end && err == nil && !touched {
+	return do()
+}
+
+// endLine gives a last line without its end one (see begin), when nobody has
+// changed the file any more.
+func (s *Store) endLine() error {
+	if touched, err := s.file.touched(); err == nil && !touched {
 		if err := s.file.endLine(); !errors.Is(err, errMoved) {
 			return err
 		}
@@ -188,10 +194,11 @@ func (s *Store) writeMark(highest int) error {
 	if err != nil {
 		return err
 	}
-	if err := s.o.writeMark(s.root, mark{Highest: max(highest, m.Highest), Open: true}); err != nil {
+	highest = max(highest, m.Highest)
+	if err := s.o.writeMark(s.root, mark{Highest: highest, Open: true}); err != nil {
 		return err
 	}
-	s.marked = true
+	s.marked, s.noted = true, highest
 	return nil
 }
 

@@ -62,6 +62,7 @@ type Store struct {
 	presence presence
 	marked   bool // the mark on the disk says that we are open
 	highest  int  // number of an id that was ever given
+	noted    int  // the highest that the mark has
 	badLines string
 	missing  logging.Recurring // the file is not there
 	times    logging.Recurring // times of enrolment cannot be written

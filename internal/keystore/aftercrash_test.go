@@ -79,3 +79,24 @@ func TestOpen_LastLineOfAnEditBeforeAFailedAddition(t *testing.T) {
 		t.Error("the agent has lost its key")
 	}
 }
+
+// We are killed, and then somebody takes the latest agents out of the file.
+func TestAdd_NoIDTwiceAfterACrashAndAnEdit(t *testing.T) {
+	root, dir := home(t)
+	s, err := Open(root, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"a", "b", "c"} {
+		if err := s.adds(t, newcomer(name, "any")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.refresh(t.Context())
+	s.dies()
+	write(t, dir, keysPath, "001 a any key-of-a\n")
+	s, _ = start(t, root, Options{})
+	if e := mustAdd(t, s, newcomer("d", "any")); e.ID != "004" {
+		t.Errorf("id %s is given twice", e.ID)
+	}
+}
