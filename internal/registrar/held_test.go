@@ -149,8 +149,11 @@ func TestHeld_WhileTheRowIsTriedAgain(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		w.db.set(errAway)
 		w.heldBy(t, line("web-01"))
-		w.db.gate = make(chan struct{})
-		defer close(w.db.gate)
+		gate := make(chan struct{})
+		defer close(gate)
+		w.db.mu.Lock()
+		w.db.gate = gate
+		w.db.mu.Unlock()
 		pass(settleTime)
 		for !w.rows.retries() {
 			time.Sleep(time.Second)
