@@ -14,9 +14,10 @@ const (
 	// TextUnable is the second write after each refusal (docs/enrolment.md §4).
 	TextUnable = "ERROR: Unable to add agent"
 
-	// TextInvalidPassword and TextInvalidRequest are of refusals of the line itself.
-	TextInvalidPassword = "Invalid password" //nolint:gosec // what is said about it
-	TextInvalidRequest  = "Invalid request for new agent"
+	// TextInvalidPassword refuses a wrong password, or none.
+	TextInvalidPassword = "Invalid password"
+	// TextInvalidRequest refuses what has no OSSEC A:'NAME' where it should be.
+	TextInvalidRequest = "Invalid request for new agent"
 
 	// maxReply is the longest reply to an agent, in bytes; what is longer is cut.
 	maxReply = 2047
