@@ -68,7 +68,11 @@ func (r *runner) tellProblems() error {
 // run runs the node until a signal ends it or it fails.
 func (r *runner) run() (err error) {
 	node.LimitGarbage()
-	lock, err := home.Lock(r.cfg.Home)
+	as := ""
+	if r.original {
+		as = clusterdName
+	}
+	lock, err := home.LockAs(r.cfg.Home, as)
 	if inUse, ok := errors.AsType[*home.InUseError](err); ok {
 		return r.inUse(inUse)
 	} else if err != nil {
@@ -126,16 +130,17 @@ func (r *runner) live() (err error) {
 	hangup := make(chan os.Signal, 1) // from the start: it would end us
 	signal.Notify(hangup, syscall.SIGHUP)
 	defer signal.Stop(hangup)
+	pid := os.Getpid()
+	// Last of all: who waits for it to go may then start the next node.
+	defer func() { err = errors.Join(err, home.RemovePID(r.cfg.Home, pid)) }()
 	built, err := node.New(r.ctx, node.Options{Config: r.cfg, Log: r.log.Logger(), Metrics: r.metrics, UID: r.owner.uid, GID: r.owner.gid})
 	if err != nil {
 		return err
 	}
 	defer built.Close()
-	pid := os.Getpid()
 	if err := home.WritePID(r.cfg.Home, pid); err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, home.RemovePID(r.cfg.Home, pid)) }()
 	if err := r.detach(); err != nil {
 		return err
 	}

@@ -141,7 +141,8 @@ func ready(ts *testscript.TestScript, _ bool, args []string) {
 
 // holder is the process that runs, or ran last, in a home.
 func holder(ts *testscript.TestScript, dir string) int {
-	pid, err := strconv.Atoi(strings.TrimSpace(ts.ReadFile(filepath.Join(dir, home.LockPath))))
+	number, _, _ := strings.Cut(strings.TrimSpace(ts.ReadFile(filepath.Join(dir, home.LockPath))), " ")
+	pid, err := strconv.Atoi(number)
 	ts.Check(err)
 	return pid
 }

@@ -95,11 +95,15 @@ func Examine(ctx context.Context, dir string) Report {
 		x.add("home", Error, fmt.Sprintf("There is no home in %s.", dir), "Make one with 'testudo init', or say where it is with --home.")
 		return x.done()
 	}
-	x.cfg, x.problems = config.Load(config.LoadOptions{Home: dir})
-	x.Node, x.Role = x.cfg.Cluster.NodeName, string(x.cfg.Cluster.Role)
 	asking, cancel := context.WithTimeout(ctx, 5*time.Second)
 	x.Running = x.client.Running(asking) == nil
 	cancel()
+	as := ""
+	if x.Running {
+		as = home.StartedAs(dir)
+	}
+	x.cfg, x.problems = home.ReadConfig(dir, as)
+	x.Node, x.Role = x.cfg.Cluster.NodeName, string(x.cfg.Cluster.Role)
 	for _, c := range checks {
 		if ctx.Err() != nil {
 			break

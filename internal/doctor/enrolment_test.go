@@ -55,6 +55,14 @@ func TestExamine_Enrolment(t *testing.T) {
 			b.listen("unix", b.path(authSocket))
 		}, Fine, "answers at " + authSocket, ""},
 		{"node without socket", func(b *bed) { b.serve(answers(asConfigured)) }, Error, "nobody answers at " + authSocket, "again"},
+		{"node in the place of the original's daemon", func(b *bed) {
+			b.serve(answers(asConfigured))
+			lock, err := home.LockAs(b.dir, home.Daemon)
+			if err != nil {
+				b.t.Fatal(err)
+			}
+			b.t.Cleanup(func() { _ = lock.Release() })
+		}, Warning, "another program's", "Start it if"},
 		{"node with socket", func(b *bed) {
 			b.serve(answers(asConfigured))
 			b.listen("unix", b.path(authSocket))

@@ -7,10 +7,13 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"testudo/internal/config"
 )
 
 // Hold is a lock on a home. It ends with Release, and with the process in any
@@ -19,7 +22,11 @@ type Hold struct{ file *os.File }
 
 // Lock makes sure that only one node runs in a home: the first has the lock, any
 // other gets a *InUseError. The file of the lock stays; it names the last holder.
-func Lock(dir string) (*Hold, error) {
+func Lock(dir string) (*Hold, error) { return LockAs(dir, "") }
+
+// LockAs is Lock, and lets others see as which program the node was started,
+// where that says what it does (StartedAs). Empty is our own.
+func LockAs(dir, program string) (*Hold, error) {
 	root, err := os.OpenRoot(dir)
 	if err != nil {
 		return nil, fmt.Errorf("lock home: %w", err)
@@ -33,14 +40,14 @@ func Lock(dir string) (*Hold, error) {
 		return nil, fmt.Errorf("lock home: %w", err)
 	}
 	if err := lock(file); err != nil {
-		pid := holder(file)
+		pid, as := holder(file)
 		file.Close()
 		if errors.Is(err, unix.EWOULDBLOCK) {
-			return nil, &InUseError{Home: dir, PID: pid}
+			return nil, &InUseError{Home: dir, PID: pid, As: as}
 		}
 		return nil, fmt.Errorf("lock home: %w", err)
 	}
-	if err := sign(file); err != nil {
+	if err := sign(file, program); err != nil {
 		file.Close()
 		return nil, fmt.Errorf("lock home: %w", err)
 	}
@@ -56,22 +63,45 @@ func lock(file *os.File) error {
 	}
 }
 
-// holder reads who has the lock, 0 when the file does not say.
-func holder(file *os.File) int {
-	text, err := io.ReadAll(io.LimitReader(file, 32))
+// StartedAs is the program as which the last node of a home was started; empty
+// for our own, and when nobody knows.
+func StartedAs(dir string) string {
+	file, err := os.Open(filepath.Join(dir, LockPath))
 	if err != nil {
-		return 0
+		return ""
 	}
-	pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
+	defer file.Close()
+	_, as := holder(file)
+	return as
+}
+
+// ReadConfig reads the configuration as a node does that was started as a program
+// (StartedAs): as the original's daemon it leaves to the other daemons what its
+// settings do not give to it.
+func ReadConfig(dir, as string) (*config.Config, []config.Problem) {
+	o := config.LoadOptions{Home: dir}
+	if as == Daemon {
+		o.AgentDB, o.Enrolment = config.External, config.External
+	}
+	return config.Load(o)
+}
+
+// holder reads who has the lock: 0 when the file does not say.
+func holder(file *os.File) (pid int, as string) {
+	text, err := io.ReadAll(io.LimitReader(file, 64))
 	if err != nil {
-		return 0
+		return 0, ""
 	}
-	return pid
+	number, as, _ := strings.Cut(strings.TrimSpace(string(text)), " ")
+	if pid, err = strconv.Atoi(number); err != nil {
+		return 0, ""
+	}
+	return pid, as
 }
 
 // sign writes our pid into the file, which the account must be able to open
 // when it is its turn.
-func sign(file *os.File) error {
+func sign(file *os.File, as string) error {
 	if uid, gid := currentOwner().ids(true); gid >= 0 {
 		if err := file.Chown(uid, gid); err != nil {
 			return err
@@ -80,7 +110,7 @@ func sign(file *os.File) error {
 	if err := file.Truncate(0); err != nil {
 		return err
 	}
-	_, err := file.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
+	_, err := file.WriteAt([]byte(strings.TrimSpace(strconv.Itoa(os.Getpid())+" "+as)+"\n"), 0)
 	return err
 }
 

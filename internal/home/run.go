@@ -20,7 +20,8 @@ var ErrInUse = errors.New("home is in use")
 // InUseError says who runs a node in a home.
 type InUseError struct {
 	Home string
-	PID  int // 0 when not known
+	PID  int    // 0 when not known
+	As   string // the program as which it was started, as StartedAs gives it
 }
 
 // Error names the home and the process.

@@ -126,6 +126,35 @@ func TestLock_OneHolder(t *testing.T) {
 	}
 }
 
+func TestLock_SaysAsWhatTheNodeWasStarted(t *testing.T) {
+	dir := t.TempDir()
+	if as := StartedAs(dir); as != "" {
+		t.Errorf("before any start: %q", as)
+	}
+	for _, program := range []string{Daemon, ""} {
+		hold, err := LockAs(dir, program)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = Lock(dir)
+		var inUse *InUseError
+		if !errors.As(err, &inUse) || inUse.PID != os.Getpid() || inUse.As != program || StartedAs(dir) != program {
+			t.Errorf("started as %q: %v, %q", program, err, StartedAs(dir))
+		}
+		if err := hold.Release(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestReadConfig_AsItWasStarted(t *testing.T) {
+	for as, want := range map[string]string{"": config.Embedded, Daemon: config.External} {
+		if cfg, _ := ReadConfig(t.TempDir(), as); cfg.Testudo.Services.Enrolment != want || cfg.Testudo.Services.AgentDB != want {
+			t.Errorf("%q: %+v", as, cfg.Testudo.Services)
+		}
+	}
+}
+
 func TestLock_EndsWithItsProcess(t *testing.T) {
 	dir := t.TempDir()
 	other, line, end := helper(t, "lock", dir)

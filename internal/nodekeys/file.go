@@ -38,6 +38,9 @@ func openFile(ctx context.Context, dir string, cfg *config.Config) (k *fileKeys,
 		}
 	}()
 	k.lock, err = home.Lock(dir)
+	if inUse, ok := errors.AsType[*home.InUseError](err); ok && inUse.As != "" {
+		cfg, _ = home.ReadConfig(dir, inUse.As)
+	}
 	if errors.Is(err, home.ErrInUse) && !cfg.EnrolmentEmbedded() {
 		k.lock, err = nil, nil
 	}

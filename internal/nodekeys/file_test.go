@@ -134,7 +134,19 @@ func TestFile_BesideANodeThatRegistersNobody(t *testing.T) {
 	if err := os.WriteFile(settings, []byte(changed), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	lock, err := home.Lock(dir)
+	addsBeside(t, dir, "")
+}
+
+func TestFile_BesideANodeStartedAsTheOriginalsDaemon(t *testing.T) {
+	dir := masterHome(t, "master", "")
+	withAuth(t, dir)
+	addsBeside(t, dir, home.Daemon)
+}
+
+// addsBeside adds an agent while a node has the lock of the home.
+func addsBeside(t *testing.T, dir, as string) {
+	t.Helper()
+	lock, err := home.LockAs(dir, as)
 	if err != nil {
 		t.Fatal(err)
 	}
