@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -191,6 +192,16 @@ func TestPassword(t *testing.T) {
 		if err != nil && strings.Contains(err.Error(), "secret") {
 			t.Errorf("%v", err)
 		}
+	}
+}
+
+func TestPassword_DirectoryInItsPlace(t *testing.T) {
+	root := passwordRoot(t)
+	if err := root.Mkdir(PasswordPath, 0o750); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Password(root, Owner{-1, -1}, nil); err == nil || errors.Is(err, ErrPassword) || !strings.Contains(err.Error(), PasswordPath) {
+		t.Errorf("got %v", err)
 	}
 }
 

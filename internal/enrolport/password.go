@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"log/slog"
 	"os"
@@ -44,8 +45,11 @@ func Password(root *os.Root, own Owner, log *slog.Logger) (agent.Secret, error) 
 	}
 	defer f.Close()
 	line, err := bufio.NewReaderSize(f, maxPassword).ReadSlice('\n')
-	if errors.Is(err, bufio.ErrBufferFull) {
+	switch {
+	case errors.Is(err, bufio.ErrBufferFull):
 		return agent.Secret{}, fmt.Errorf("read password for enrolment %s: first line longer than %d bytes", PasswordPath, maxPassword)
+	case err != nil && !errors.Is(err, io.EOF):
+		return agent.Secret{}, fmt.Errorf("read password for enrolment: %w", err)
 	}
 	password := strings.TrimRight(string(line), "\r\n")
 	if len(password) < 2 {

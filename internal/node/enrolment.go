@@ -16,6 +16,7 @@ import (
 	"testudo/internal/enrolment"
 	"testudo/internal/enrolport"
 	"testudo/internal/keystore"
+	"testudo/internal/logging"
 	"testudo/internal/registrar"
 	"testudo/internal/sendsync"
 	"testudo/internal/session"
@@ -189,7 +190,7 @@ func (n *Node) portConfig(o Options) (enrolport.Config, error) {
 	}
 	own := enrolport.Owner{UID: atomicfile.Keep, GID: o.GID}
 	var err error
-	c.Line.Password, err = enrolport.Password(n.home, own, n.log)
+	c.Line.Password, err = enrolport.Password(n.home, own, n.log.With(logging.Task("Enrolment")))
 	return c, err
 }
 
