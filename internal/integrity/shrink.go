@@ -126,6 +126,9 @@ func (g *shrinkGuard) suspicion(m *manifest.Manifest) string {
 		return fmt.Sprintf("%d of %d synchronised files are gone", lost, old.Len())
 	}
 	if hasKeys(old) && !hasKeys(m) {
+		if _, there := m.Lookup(keysFile); !there {
+			return keysFile + " is gone"
+		}
 		return keysFile + " has become empty"
 	}
 	return ""

@@ -60,7 +60,7 @@ func hold(d doubt, master bool, remove, known int) time.Duration {
 }
 
 func (d doubt) String() string {
-	return [...]string{"has lost more than half of the agents", "is broken", "holds no agent", "is missing"}[d]
+	return [...]string{"has lost more than half of the agents", "has broken lines or an end cut off", "holds no agent", "is missing"}[d]
 }
 
 // release gives those agents without a key that may be removed now, and says so
