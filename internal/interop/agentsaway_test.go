@@ -116,7 +116,10 @@ func TestAgents_DatabaseAway(t *testing.T) {
 func testDatabaseAway(t *testing.T, p plan) {
 	c := newCluster(t, p)
 	k := newCrowd(c, 40)
-	c.explain(explanation{ours.node(), databaseBreak, "its database is not there"})
+	c.explain(
+		explanation{ours.node(), databaseBreak, "its database is not there"},
+		explanation{"their master", `There was an error while processing agent-groups on the peer: .* Could not connect to wdb socket`, "our worker says so of its database"},
+	)
 	c.start()
 	k.enrol()
 	all := k.ids(nil)

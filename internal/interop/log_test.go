@@ -101,6 +101,10 @@ func parting() []explanation {
 			"our master", `Error during connection with '[^']+': (connection reset by peer|broken pipe)\.$`,
 			"a real worker that is ended leaves unread what has just been sent to it",
 		},
+		{
+			"their master", `Error during connection with '[^']+': \[Errno 104\] Connection reset by peer\.$`,
+			"the same under a real master",
+		},
 		{theirs.node(), `Error while trying to terminate the process with ID \d+\.$`, "it ended by itself in the same instant"},
 	}
 }
