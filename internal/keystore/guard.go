@@ -3,6 +3,8 @@ package keystore
 import (
 	"context"
 	"os"
+	"path"
+	"syscall"
 )
 
 // Guard is the lock of a home's keys, for a program that writes client.keys itself
@@ -19,6 +21,7 @@ type Guard struct {
 // moments only; after ten seconds it is ErrLocked.
 func Lock(ctx context.Context, root *os.Root) (*Guard, error) {
 	o := Options{}.withDefaults()
+	o.UID, o.GID = keeper(root)
 	release, err := o.lock(ctx, root)
 	if err != nil {
 		return nil, err
@@ -33,6 +36,19 @@ func Lock(ctx context.Context, root *os.Root) (*Guard, error) {
 		return nil, err
 	}
 	return &Guard{release: release, Open: !alone}, nil
+}
+
+// keeper is the account whose keys these are, for what root makes; 0 for others,
+// who cannot give files away.
+func keeper(root *os.Root) (uid, gid int) {
+	info, err := root.Stat(path.Dir(keysPath))
+	if err != nil || os.Geteuid() != 0 {
+		return 0, 0
+	}
+	if s, ok := info.Sys().(*syscall.Stat_t); ok {
+		return int(s.Uid), int(s.Gid)
+	}
+	return 0, 0
 }
 
 // Release gives the lock back.

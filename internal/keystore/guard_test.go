@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -70,5 +71,31 @@ func TestLock_BesideAStore(t *testing.T) {
 		t.Error("the store is closed")
 	} else {
 		g.Release()
+	}
+}
+
+// A program that root runs before the first start of a node does not keep that
+// node, which is another account's, from the locks.
+func TestLock_OwnerOfWhatIsMade(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("only root can give files away")
+	}
+	root, dir := home(t)
+	if err := os.Chown(filepath.Join(dir, "etc"), 1234, 2345); err != nil {
+		t.Fatal(err)
+	}
+	g, err := Lock(t.Context(), root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	g.Release()
+	for _, name := range []string{lockPath, openPath} {
+		info, err := os.Stat(filepath.Join(dir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if o := info.Sys().(*syscall.Stat_t); o.Uid != 1234 || o.Gid != 2345 {
+			t.Errorf("%s belongs to %d:%d", name, o.Uid, o.Gid)
+		}
 	}
 }

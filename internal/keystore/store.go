@@ -51,6 +51,7 @@ type Store struct {
 	closeOnce sync.Once
 	closeErr  error
 	ended     chan struct{} // Run is over
+	emptied   atomic.Bool   // the last agent was removed by us
 	unclean   bool
 	modified  time.Time // of the file, when the store was opened
 
@@ -155,6 +156,10 @@ func (s *Store) Refresh(ctx context.Context) error {
 	}
 	return nil
 }
+
+// Emptied says whether there are no agents because the last ones were removed
+// through this store, and not by somebody who emptied the file.
+func (s *Store) Emptied() bool { return s.emptied.Load() }
 
 // Changed tells that somebody else has added or removed entries. It is for one
 // reader.

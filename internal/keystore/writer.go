@@ -180,7 +180,9 @@ func (s *Store) rewrite(p *plan) error {
 			return err
 		}
 	}
+	s.emptied.Store(t.live == 0) // before others can see the file
 	if err := s.file.rewrite(t); err != nil {
+		s.emptied.Store(false)
 		return err
 	}
 	s.noteTimes(s.o.rewriteTimestamps(s.root, t))
