@@ -225,7 +225,10 @@ func (m *Master) keysWritten(err error) {
 		m.failing.Recovered(m.log, "Keys are written again.")
 	case !passing:
 		m.failing.Fail(m.log, slog.LevelError, "Keys cannot be written, agents do not enrol.", slog.Any("err", err))
-		m.cfg.Health.Raise(name, health.Critical, "A change of etc/client.keys could not be made: "+err.Error()+".",
-			"Look at the disk and the rights of etc/client.keys: agents cannot enrol.")
+		remedy := "Look at the disk and the rights of etc/client.keys: agents cannot enrol."
+		if errors.Is(err, keystore.ErrNoID) {
+			remedy = "An agent has been given an id so high that none follows, and agents cannot enrol. Remove it with purge, stop the node, and remove queue/db/testudo-keys."
+		}
+		m.cfg.Health.Raise(name, health.Critical, "A change of etc/client.keys could not be made: "+err.Error()+".", remedy)
 	}
 }

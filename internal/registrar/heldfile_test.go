@@ -101,6 +101,17 @@ func TestMaster_KeysCannotBeWritten(t *testing.T) {
 	}
 }
 
+// Somebody has given the highest id there is: that is no trouble of the disk.
+func TestMaster_NoIDIsLeft(t *testing.T) {
+	w := newWorld(t)
+	w.says(t, `{"function":"add","arguments":{"name":"last","ip":"any","id":"99999999"}}`)
+	w.refused(t, line("web-01"))
+	all := w.health.All()
+	if len(all) != 1 || !strings.Contains(all[0].Detail, "no ids are left") || strings.Contains(all[0].Remedy, "disk") {
+		t.Error(all)
+	}
+}
+
 type brokenKeys struct {
 	*keystore.Store
 	err error
