@@ -205,7 +205,9 @@ func TestCluster_ShrinkIsHeldBack(t *testing.T) {
 		if h := boss.Store.Held(); h == nil || !strings.Contains(h.Detail, "client.keys") {
 			t.Errorf("recorded as held back: %v", h)
 		}
-		boss.Write("etc/client.keys", "001 web01 any 0123456789abcdef\n")
+		boss.Write("etc/client.keys", "2 b any 0\n") // somebody enrols
+		c.Wait(inStep, held(boss, "most of its keys are still missing"))
+		boss.Write("etc/client.keys", "001 web01 any 0123456789abcdef\n2 b any 0\n")
 		c.Wait(inStep, held(boss, ""))
 		if h := boss.Store.Held(); h != nil {
 			t.Errorf("still recorded as held back: %v", h)

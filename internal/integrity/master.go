@@ -41,6 +41,7 @@ type MasterConfig struct {
 	ShrinkRatio float64
 	Decision    func(ctx context.Context) (accepted bool, err error) // the operator's, about a held back state
 	Held        func(ctx context.Context, h *filestate.Held) error   // records what is held back, nil for nothing; may be nil
+	KeysRemoved func() bool                                          // no agent has a key because all were removed as they should be; may be nil
 
 	Home    *os.Root
 	States  States
@@ -69,7 +70,7 @@ func NewMaster(cfg MasterConfig, tree Tree, spool *bundle.Spool) *Master {
 	l := &local{cfg: cfg, tree: tree, log: log, started: time.Now(), away: away{states: cfg.States}, waiting: make(map[chan<- struct{}]struct{})}
 	l.guard = shrinkGuard{
 		enabled: cfg.HoldShrink, ratio: cfg.ShrinkRatio, home: cfg.Home, file: acceptedFile,
-		decided: cfg.Decision, tell: cfg.Held, log: log, health: cfg.Health, metrics: cfg.Metrics,
+		decided: cfg.Decision, tell: cfg.Held, keysRemoved: cfg.KeysRemoved, log: log, health: cfg.Health, metrics: cfg.Metrics,
 	}
 	return &Master{cfg: cfg, local: l, pack: packer{tree: tree, spool: spool}, workers: make(map[string]*checking)}
 }

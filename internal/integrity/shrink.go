@@ -36,11 +36,16 @@ type shrinkGuard struct {
 	file    string // where the accepted state is kept, relative to the home
 	decided func(ctx context.Context) (bool, error)
 	tell    func(ctx context.Context, h *filestate.Held) error // may be nil
+	// keysRemoved says that no agent has a key since all were removed as they
+	// should be; may be nil.
+	keysRemoved func() bool
+
 	log     *slog.Logger
 	health  *health.Board
 	metrics *metrics.Set
 
 	accepted *manifest.Manifest
+	keysLost bool // held for the agents' keys
 	saved    manifest.Digest
 	told     *string // what tell was last told: why, "" for nothing held
 	held     logging.Recurring
@@ -125,11 +130,26 @@ func (g *shrinkGuard) suspicion(m *manifest.Manifest) string {
 	if float64(lost) > g.ratio*float64(old.Len()) {
 		return fmt.Sprintf("%d of %d synchronised files are gone", lost, old.Len())
 	}
-	if hasKeys(old) && !hasKeys(m) {
+	return g.keysSuspicion(m)
+}
+
+// keysSuspicion is what is wrong with the agents' keys. Once they are lost, it is
+// not enough that an agent enrols and the file has one key again.
+func (g *shrinkGuard) keysSuspicion(m *manifest.Manifest) string {
+	if !hasKeys(g.accepted) || g.keysRemoved != nil && g.keysRemoved() {
+		return ""
+	}
+	if !hasKeys(m) {
+		g.keysLost = true
 		if _, there := m.Lookup(keysFile); !there {
 			return keysFile + " is gone"
 		}
 		return keysFile + " has become empty"
+	}
+	before, _ := g.accepted.Lookup(keysFile)
+	now, _ := m.Lookup(keysFile)
+	if g.keysLost && now.Digest != before.Digest && float64(now.Size) < (1-g.ratio)*float64(before.Size) {
+		return keysFile + " had become empty, and most of its keys are still missing"
 	}
 	return ""
 }
@@ -175,7 +195,7 @@ func (g *shrinkGuard) record(ctx context.Context, why string) {
 // keep remembers an accepted state, on disk as well: a node that starts with
 // an empty tree must notice it too.
 func (g *shrinkGuard) keep(m *manifest.Manifest) {
-	g.accepted = m
+	g.accepted, g.keysLost = m, false
 	if m.Sum() == g.saved {
 		return
 	}

@@ -139,6 +139,7 @@ func (s *Store) look() error {
 	s.mu.Unlock()
 	if !t.sameEntries(known) {
 		s.emptied.Store(false)
+		s.robbed = t.live == 0
 		s.o.Log.Info("client.keys was changed by somebody else and is read again.", slog.Int("agents", t.live), slog.Int("before", known.live))
 		select {
 		case s.changed <- struct{}{}:

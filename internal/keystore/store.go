@@ -65,6 +65,7 @@ type Store struct {
 	highest  int  // number of an id that was ever given
 	noted    int  // the highest that the mark has
 	badLines string
+	robbed   bool              // somebody else has emptied the file
 	missing  logging.Recurring // the file is not there
 	times    logging.Recurring // times of enrolment cannot be written
 	looks    logging.Recurring // the file cannot be looked at

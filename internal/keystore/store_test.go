@@ -108,3 +108,42 @@ func TestStore_AddFindRemove(t *testing.T) {
 		t.Error(s.Len())
 	}
 }
+
+func TestStore_SaysWhoRemovedTheLastAgent(t *testing.T) {
+	root, _ := home(t)
+	s, _ := start(t, root, Options{Purge: true})
+	for _, step := range []struct {
+		name string
+		do   func() error
+		want bool
+	}{
+		{"nobody yet", func() error { return nil }, false},
+		{"an agent", func() error { return s.adds(t, newcomer("web-01", "any")) }, false},
+		{"removed", func() error { _, err := s.Remove(t.Context(), "001", true); return err }, true},
+		{"another", func() error { return s.adds(t, newcomer("web-02", "any")) }, false},
+		{"emptied by somebody else", func() error { return emptied(t, root, s) }, false},
+		{"a third", func() error { return s.adds(t, newcomer("web-03", "any")) }, false},
+		{"removed after that", func() error { _, err := s.Remove(t.Context(), "003", true); return err }, false},
+		{"keys are back", func() error { return refill(t, root, s) }, false},
+		{"and removed", func() error { _, err := s.Remove(t.Context(), "001", true); return err }, true},
+	} {
+		if err := step.do(); err != nil {
+			t.Fatalf("%s: %v", step.name, err)
+		}
+		if s.Emptied() != step.want {
+			t.Errorf("%s: %v", step.name, s.Emptied())
+		}
+	}
+}
+
+// emptied has somebody else empty the file, and the store see it.
+func emptied(t *testing.T, root *os.Root, s *Store) error {
+	t.Helper()
+	return errors.Join(root.WriteFile(keysPath, nil, 0o640), s.Refresh(t.Context()))
+}
+
+// refill has somebody else put an agent back.
+func refill(t *testing.T, root *os.Root, s *Store) error {
+	t.Helper()
+	return errors.Join(root.WriteFile(keysPath, []byte("001 web-01 any k\n"), 0o640), s.Refresh(t.Context()))
+}

@@ -161,6 +161,7 @@ func (s *Store) append(p *plan) error {
 	for i := range p.fresh.lines {
 		data = append(append(data, p.fresh.lines[i].text...), '\n')
 	}
+	s.emptied.Store(false)
 	if err := s.file.append(data); err != nil {
 		return err
 	}
@@ -180,7 +181,7 @@ func (s *Store) rewrite(p *plan) error {
 			return err
 		}
 	}
-	s.emptied.Store(t.live == 0) // before others can see the file
+	s.emptied.Store(t.live == 0 && !s.robbed) // before others can see the file
 	if err := s.file.rewrite(t); err != nil {
 		s.emptied.Store(false)
 		return err

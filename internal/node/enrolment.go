@@ -37,6 +37,10 @@ type enroller struct {
 // authd is the name under which workers ask for keys.
 const authd = "authd"
 
+// keysRemoved says whether agents have no keys because they were removed as they
+// should be.
+func (e *enroller) keysRemoved() bool { return e.keys != nil && e.keys.Emptied() }
+
 // addKeys makes the part of a master that decides. It comes before the cluster,
 // whose workers ask it.
 func (n *Node) addKeys(o Options) (err error) {

@@ -14,6 +14,7 @@ func integrityMaster(n *Node) *integrity.Master {
 		MaxZip: com.MaxZipSize, MinZip: com.MinZipSize, Tolerance: com.ZipLimitTolerance, Level: com.CompressLevel,
 		Limits: n.manifestLimits(), Watch: set.Integrity.Watch,
 		HoldShrink: set.Integrity.HoldShrink, ShrinkRatio: set.Integrity.ShrinkRatio, Decision: n.states.TakeShrinkDecision, Held: n.states.SetHeld,
+		KeysRemoved: n.enrol.keysRemoved,
 		Home: n.home, States: n.states, Health: n.board, Metrics: n.metrics, Log: n.log,
 	}, n.tree, n.spool)
 }
