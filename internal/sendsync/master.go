@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
@@ -23,6 +24,7 @@ type MasterConfig struct {
 	Home         string        // below which the daemons' sockets are
 	Parallel     int           // questions that one daemon has at a time; 4
 	Waiting      int           // questions of one worker to one daemon that are under way; 64
+	Failing      int           // errors of one worker that it has not taken; 1,024
 	AnswerTime   time.Duration // for an answer, with the time until the question's turn; 1 min
 	MessageBytes int           // of a question or an answer; 32 MiB
 	Log          *slog.Logger
@@ -41,10 +43,15 @@ type Embedded func(ctx context.Context, worker string, message []byte) []byte
 
 // How many questions a daemon of this process has at a time, and how many one
 // worker may have under way.
+// The bytes of one are as many as their sockets take.
 const (
 	embeddedParallel = 256
 	embeddedWaiting  = 1024
+	embeddedBytes    = 64 << 10
 )
+
+// shownDaemon is how much of the name of an unknown daemon is told, in bytes.
+const shownDaemon = 64
 
 // Master asks the daemons of its home. A daemon that hangs keeps up nobody but
 // those who ask it, and one worker's many questions do not keep up another's.
@@ -59,6 +66,7 @@ type Master struct {
 func NewMaster(cfg MasterConfig) *Master {
 	cfg.Parallel, cfg.Waiting = cmp.Or(cfg.Parallel, 4), cmp.Or(cfg.Waiting, 64)
 	cfg.AnswerTime, cfg.MessageBytes = cmp.Or(cfg.AnswerTime, time.Minute), cmp.Or(cfg.MessageBytes, 32<<20)
+	cfg.Failing = cmp.Or(cfg.Failing, 1024)
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
@@ -68,6 +76,7 @@ func NewMaster(cfg MasterConfig) *Master {
 		d := &daemon{path: filepath.Join(cfg.Home, path), turns: make(chan struct{}, cfg.Parallel), waiting: cfg.Waiting, limit: limit}
 		if within := cfg.Embedded[name]; within != nil {
 			d.within, d.turns, d.waiting = within, make(chan struct{}, embeddedParallel), embeddedWaiting
+			d.limit.Message = min(limit.Message, embeddedBytes)
 		}
 		m.daemons[name] = d
 	}
@@ -79,8 +88,9 @@ type asking struct {
 	m *Master
 	s *session.Session
 
-	mu     sync.Mutex
-	queues map[*daemon]*queue
+	mu      sync.Mutex
+	queues  map[*daemon]*queue
+	failing int // errors under way
 }
 
 // queue is a worker's questions to one daemon.
@@ -108,18 +118,22 @@ func (c *asking) take(_ context.Context, s *session.Session, payload []byte) (se
 	client := string(name)
 	daemon, message, err := parse(request)
 	d := c.m.daemons[daemon]
-	if err == nil && d == nil {
+	daemon = strings.Clone(daemon[:min(len(daemon), shownDaemon)])
+	switch {
+	case err != nil:
+	case d == nil:
 		err = fault.New(fault.SocketTalk, "'"+daemon+"'")
+	case len(message) > d.limit.Message:
+		err = fault.New(fault.SocketTalk, d.name()+": message longer than the limit")
 	}
 	var q *queue
 	if err == nil {
 		q, err = c.enter(d)
 	}
-	started := s.Go(func(ctx context.Context) {
-		if err != nil {
-			c.fail(ctx, client, daemon, err)
-			return
-		}
+	if err != nil {
+		return c.failLater(client, daemon, err)
+	}
+	if !s.Go(func(ctx context.Context) {
 		defer c.leave(q)
 		c.m.log.Debug("Receiving SendSync request (" + daemon + ") from " + s.Name() + " (" + logging.Quote(client) + ")")
 		answer, err := c.ask(ctx, d, q, message)
@@ -128,9 +142,28 @@ func (c *asking) take(_ context.Context, s *session.Session, payload []byte) (se
 			return
 		}
 		c.answer(ctx, client, answer)
-	})
-	if !started && q != nil {
+	}) {
 		c.leave(q)
+	}
+	return session.OK(textQueued), nil
+}
+
+// failLater reports an error to the worker, unless there are too many that it has
+// not taken: then the request itself has failed.
+func (c *asking) failLater(client, daemon string, why error) (session.Reply, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.failing >= c.m.cfg.Failing {
+		return session.Reply{}, fault.New(fault.Busy, nil)
+	}
+	c.failing++
+	if !c.s.Go(func(ctx context.Context) {
+		c.fail(ctx, client, daemon, why)
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.failing--
+	}) {
+		c.failing--
 	}
 	return session.OK(textQueued), nil
 }
