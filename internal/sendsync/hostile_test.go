@@ -41,9 +41,9 @@ func TestEmbedded_TooLongAtOnce(t *testing.T) {
 	busy := make(chan struct{}, embeddedParallel)
 	m, _ := master(newHome(t), embedding(func(ctx context.Context, _ string, _ []byte) []byte {
 		busy <- struct{}{}
-		<-ctx.Done()
+		<-ctx.Done() // at the end of the session
 		return nil
-	}), func(c *MasterConfig) { c.AnswerTime = 2 * time.Second })
+	}))
 	w := introduced(t, m, "w1")
 	for range embeddedParallel / 2 {
 		go func() { _, _ = w.Ask(context.Background(), "17", authd) }()
@@ -51,7 +51,9 @@ func TestEmbedded_TooLongAtOnce(t *testing.T) {
 	for range embeddedParallel / 2 {
 		<-busy
 	}
-	_, err := w.Ask(t.Context(), "17", []byte(`{"daemon_name": "authd", "message": "`+strings.Repeat("x", embeddedBytes+1)+`"}`))
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	_, err := w.Ask(ctx, "17", []byte(`{"daemon_name": "authd", "message": "`+strings.Repeat("x", embeddedBytes+1)+`"}`))
 	want := "Error 1014 - Error communicating with socket: auth: message longer than the limit"
 	if text, ok := errors.AsType[session.PlainError](err); !ok || string(text) != want {
 		t.Errorf("%v\nwant %s", err, want)
