@@ -67,12 +67,16 @@ func (m *Master) admit(ctx context.Context, w wanted) (keystore.Entry, *denial) 
 	}
 	changes := make([]change, 0, 1+len(replaced))
 	for _, old := range replaced {
-		if old.ID == entry.ID {
+		now, there := m.cfg.Keys.ByID(old.ID)
+		switch {
+		case old.ID == entry.ID:
 			m.rows.do(ctx, deletion(old)) // before the newcomer's row
-			continue
+		case there && now.Secret != old.Secret:
+			m.rows.giveBack(1) // id and row are another's by now
+		default:
+			m.held.end(old.ID)
+			changes = append(changes, deletion(old))
 		}
-		m.held.end(old.ID)
-		changes = append(changes, deletion(old))
 	}
 	m.rows.do(ctx, append(changes, m.insertion(entry, w))...)
 	m.cfg.Metrics.Registration("ok", time.Since(start).Seconds())

@@ -7,6 +7,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"testudo/internal/agent"
 	"testudo/internal/keystore"
 )
 
@@ -88,5 +89,43 @@ func TestKeep_WhileAnotherGetsThePlace(t *testing.T) {
 				t.Errorf("for %q: %s", other, got)
 			}
 		}, keeping)
+	}
+}
+
+// swapping keys see, before an agent is replaced, somebody else remove it and give
+// its id to another.
+type swapping struct {
+	Keys
+	w *world
+}
+
+func (s *swapping) Add(ctx context.Context, a keystore.Addition) (keystore.Entry, error) {
+	if len(a.Replace) > 0 {
+		old := a.Replace[0]
+		if _, err := s.Remove(ctx, old.ID, true); err != nil {
+			return old, err
+		}
+		e, err := s.Keys.Add(ctx, keystore.Addition{Entry: keystore.Entry{ID: old.ID, Name: "other", Address: "any", Secret: agent.NewSecret("others")}})
+		if err != nil {
+			return e, err
+		}
+		s.w.db.mu.Lock()
+		s.w.db.rows[number(e)] = NewAgent{ID: number(e), Name: e.Name}
+		s.w.db.mu.Unlock()
+	}
+	return s.Keys.Add(ctx, a)
+}
+
+// Whoever has got the id of an agent that was to be replaced keeps the row.
+func TestRegister_IDGivenToAnotherMeanwhile(t *testing.T) {
+	w := newWorld(t, force(replaceAll()))
+	old := w.enrols(t, line("web-01"))
+	w.cfg.Keys = &swapping{w.cfg.Keys, w}
+	w.enrols(t, line("web-01"))
+	if row, there := w.db.row(number(old)); !there || row.Name != "other" {
+		t.Error(row, there)
+	}
+	if got := w.rows.places(); got != 0 {
+		t.Errorf("%d places are taken", got)
 	}
 }
