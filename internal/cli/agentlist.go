@@ -2,10 +2,12 @@ package cli
 
 import (
 	"bufio"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"testudo/internal/agent"
@@ -25,7 +27,8 @@ type agentListCmd struct {
 // listedAgent is a line of the list. There is no key in it.
 type listedAgent struct {
 	agentReport
-	State string `json:"state,omitempty"` // empty when the database does not know the agent, or cannot be asked
+	number agent.ID
+	State  string `json:"state,omitempty"` // empty when the database does not know the agent, or cannot be asked
 }
 
 // Run shows them.
@@ -37,7 +40,7 @@ func (c *agentListCmd) Run(e *env) error {
 	list := []listedAgent{}
 	bad, err := nodekeys.Each(dir, func(k agent.Key) {
 		if k.Removed == c.Removed && strings.Contains(k.Name, c.Name) {
-			list = append(list, listedAgent{agentReport: reportOf(k)})
+			list = append(list, listedAgent{agentReport: reportOf(k), number: k.ID})
 		}
 	})
 	if err != nil {
@@ -46,6 +49,7 @@ func (c *agentListCmd) Run(e *env) error {
 	for _, line := range bad {
 		fmt.Fprintf(e.err, "testudo: etc/client.keys: %v\n", line)
 	}
+	slices.SortStableFunc(list, func(a, b listedAgent) int { return cmp.Compare(a.number, b.number) })
 	if err := c.states(e, dir, list); err != nil {
 		return err
 	}

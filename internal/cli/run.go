@@ -214,6 +214,9 @@ func (r *runner) logProblems() {
 	for _, p := range r.problems {
 		var where []slog.Attr
 		if !r.original {
+			if p.Path != "" {
+				where = append(where, slog.String("setting", p.Path))
+			}
 			where = append(where, slog.String("file", p.File), slog.Int("line", p.Line))
 		}
 		r.log.Logger().LogAttrs(r.ctx, levels[p.Severity], p.Text, where...)

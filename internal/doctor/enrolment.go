@@ -93,6 +93,12 @@ func (x *exam) certificate(now time.Time) {
 	default:
 		x.fine("The certificate for agents is valid until %s, fingerprint %s.", until, info.Fingerprint)
 	}
+	if auth.AgentCA != "" {
+		if _, err := certificate.ReadChain(x.Home, auth.AgentCA); err != nil {
+			x.fail("Put the certificate of who signs agents' certificates there, or take <ssl_agent_ca> out of etc/ossec.conf.",
+				"The authority of agents' certificates cannot be used, and the node does not start without: %s.", err)
+		}
+	}
 	if path := certificate.Path(x.Home, auth.CertificateKey); auth.CertificateKey != config.AuthKeyPath { // that one is among the files
 		if stat, err := os.Stat(path); err == nil && stat.Mode().Perm()&0o004 != 0 {
 			x.warn("chmod o-r "+path+".", "Everybody may read the private key %s.", auth.CertificateKey)

@@ -34,6 +34,9 @@ func TestExamine_Enrolment(t *testing.T) {
 			b.remove(certificate.DefaultCertificate)
 			b.write(certificate.DefaultKey, "nonsense")
 		}, Error, "the node does not start without", "testudo init --force"},
+		{"no authority of agents", func(b *bed) {
+			b.edit(config.ConfPath, "<!-- <ssl_agent_ca>etc/rootCA.pem</ssl_agent_ca> -->", "<ssl_agent_ca>etc/rootCA.pem</ssl_agent_ca>")
+		}, Error, "authority of agents", "ssl_agent_ca"},
 		{"password to be made", func(b *bed) { b.edit(config.ConfPath, "<use_password>no</use_password>", yes) }, Fine, "makes a password", ""},
 		{"password", func(b *bed) {
 			b.edit(config.ConfPath, "<use_password>no</use_password>", yes)

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -131,7 +132,22 @@ func verify(s tls.ConnectionState, roots *x509.CertPool, host string) error {
 	if _, err := s.PeerCertificates[0].Verify(x509.VerifyOptions{Roots: roots, Intermediates: between}); err != nil {
 		return err
 	}
-	return checkName(s.PeerCertificates[0], host)
+	if err := checkName(s.PeerCertificates[0], host); err != nil {
+		return fmt.Errorf("%w: for %s, not for %s", err, namesOf(s.PeerCertificates[0]), host)
+	}
+	return nil
+}
+
+// namesOf tells for whom a certificate is.
+func namesOf(c *x509.Certificate) string {
+	names := slices.Clone(c.DNSNames)
+	for _, address := range c.IPAddresses {
+		names = append(names, address.String())
+	}
+	if len(names) == 0 {
+		names = append(names, c.Subject.CommonName)
+	}
+	return fmt.Sprintf("%.200q", strings.Join(names, ", "))
 }
 
 // Enrol asks the server of cfg for a key. A refusal is a *RefusedError.

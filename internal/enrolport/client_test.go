@@ -119,6 +119,9 @@ func TestEnrol_OtherHost(t *testing.T) {
 		if (err == nil) != tt.ok || err != nil && !errors.Is(err, errOtherHost) {
 			t.Errorf("%s: %v", name, err)
 		}
+		if err != nil && !strings.Contains(err.Error(), `for "manager", not for 127.0.0.1`) {
+			t.Errorf("%s: %v", name, err)
+		}
 		p.stop()
 	}
 }

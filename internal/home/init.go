@@ -89,11 +89,11 @@ func wantEmpty(dir string) error {
 	for _, e := range entries {
 		if e.Name() == "etc" {
 			if _, err := os.Lstat(filepath.Join(dir, config.ConfPath)); err == nil {
-				return fmt.Errorf("make home: %s is a home already: %w (force only fills what is missing)", dir, ErrNotEmpty)
+				return fmt.Errorf("make home: %s is a home already: %w", dir, ErrNotEmpty)
 			}
 		}
 	}
-	return fmt.Errorf("make home in %s: %w (force only fills what is missing)", dir, ErrNotEmpty)
+	return fmt.Errorf("make home in %s: %w", dir, ErrNotEmpty)
 }
 
 // openOrMake makes the home's own directory unless it is there.

@@ -15,7 +15,7 @@ func integrityMaster(n *Node) *integrity.Master {
 		Limits: n.manifestLimits(), Watch: set.Integrity.Watch,
 		HoldShrink: set.Integrity.HoldShrink, ShrinkRatio: set.Integrity.ShrinkRatio, Decision: n.states.TakeShrinkDecision, Held: n.states.SetHeld,
 		KeysRemoved: n.enrol.keysRemoved,
-		Home: n.home, States: n.states, Health: n.board, Metrics: n.metrics, Log: n.log,
+		Home:        n.home, States: n.states, Health: n.board, Metrics: n.metrics, Log: n.log,
 	}, n.tree, n.spool)
 }
 
