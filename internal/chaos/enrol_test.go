@@ -248,7 +248,7 @@ func TestEnrolment_History(t *testing.T) {
 	kills, cuts := e.harm(harmful, time.Second, e.f.Workers())
 	others.Wait()
 	enrolling.Wait()
-	e.verdict()
+	e.sees(e.verdict())
 	c := e.h.Count()
 	t.Logf("lines of removed agents stay: %t; %d kills of the master, %d of workers, %d cuts: %d registrations answered, %d refused, %d without answer, %d removals",
 		e.h.KeepsRemoved, masters, kills, cuts, c.Done, c.Refused, c.Unknown, c.Removals)

@@ -1,11 +1,13 @@
 package chaos
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"testudo/internal/fleet"
@@ -54,8 +56,9 @@ func agentRows(ctx context.Context, n *fleet.Node) ([]keyhistory.Entry, error) {
 	}
 }
 
-// verdict waits until the nodes agree, and judges the history by what they have.
-func (e *enrolling) verdict() {
+// verdict waits until the nodes agree, judges the history by what they have, and
+// returns that.
+func (e *enrolling) verdict() []keyhistory.Final {
 	e.t.Helper()
 	for _, n := range e.f.Nodes() {
 		if err := n.WaitReady(within(e.t, time.Minute)); err != nil {
@@ -75,7 +78,7 @@ func (e *enrolling) verdict() {
 			finals = append(finals, f)
 		}
 		if findings = e.h.Check(finals...); len(findings) == 0 && failed == nil {
-			return
+			return finals
 		}
 		if time.Now().After(patience) {
 			e.t.Error(failed)
@@ -87,4 +90,25 @@ func (e *enrolling) verdict() {
 		e.t.Error(f)
 	}
 	e.t.Fatalf("%d findings; the master's log ends:\n%s", len(findings), tail(e.f.Master(), 20))
+	return nil
+}
+
+// sees looks whether the verdict would find that a key is lost which nobody has
+// asked to be removed.
+func (e *enrolling) sees(finals []keyhistory.Final) {
+	e.t.Helper()
+	for _, gone := range slices.Backward(e.done) {
+		line := []byte(gone.ID + " " + gone.Name + " " + gone.Address + " " + gone.Key + "\n")
+		if !bytes.Contains(finals[0].Keys, line) {
+			continue
+		}
+		spoilt := slices.Clone(finals)
+		for i, f := range finals {
+			spoilt[i] = keyhistory.Final{Node: f.Node, Keys: bytes.Replace(f.Keys, line, nil, 1)}
+		}
+		if findings := e.h.Check(spoilt...); len(findings) == 1 && findings[0].Kind == keyhistory.Lost {
+			return
+		}
+	}
+	e.t.Error("it finds no key that is lost")
 }
