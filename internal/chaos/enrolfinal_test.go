@@ -66,7 +66,7 @@ func (e *enrolling) verdict() []keyhistory.Final {
 		}
 	}
 	var findings []keyhistory.Finding
-	patience := time.Now().Add(30 * time.Second)
+	patience := time.Now().Add(time.Minute) // a worker may hold on to a key that it has learnt for half of that
 	for {
 		var finals []keyhistory.Final
 		var failed error
