@@ -138,7 +138,7 @@ func (w *wait) request(f wire.Frame) (session.Reply, error) {
 	case cmdNewString, cmdStringUpdate, cmdStringError:
 		r, err := w.c.takeString(f)
 		w.c.in.dec.Recycle(f.Payload) // what it brought has been copied
-		if err != nil && w.later { // the result will not come then
+		if err != nil && w.later {    // the result will not come then
 			w.done, w.err = true, fmt.Errorf("take the result: %w", err)
 		}
 		return r, err
