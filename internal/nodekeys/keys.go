@@ -117,9 +117,10 @@ func (k *Keys) Remove(ctx context.Context, id string, purge bool) error {
 const parallel = 64
 
 // RemoveAll purges many agents and tells how many of them it did; one that is gone
-// already is no error. progress may be nil.
+// already is no error. progress is called for one after the other; it may be nil.
 func (k *Keys) RemoveAll(ctx context.Context, ids []string, progress func(done, total int)) (int, error) {
-	var removed atomic.Int64
+	var mu sync.Mutex
+	removed := 0
 	err := k.each(ctx, len(ids), func(ctx context.Context, i int) error {
 		err := k.Remove(ctx, ids[i], true)
 		if errors.Is(err, ErrUnknown) {
@@ -128,13 +129,15 @@ func (k *Keys) RemoveAll(ctx context.Context, ids []string, progress func(done, 
 		if err != nil {
 			return fmt.Errorf("remove agent %s: %w", ids[i], err)
 		}
-		done := int(removed.Add(1))
+		mu.Lock()
+		defer mu.Unlock()
+		removed++
 		if progress != nil {
-			progress(done, len(ids))
+			progress(removed, len(ids))
 		}
 		return nil
 	})
-	return int(removed.Load()), err
+	return removed, err
 }
 
 // each does something so many times, some at a time. The first error ends it.
