@@ -1,29 +1,21 @@
 package enrolment
 
 import (
+	"bytes"
 	"encoding/json"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
 	"testudo/internal/agent"
+	"testudo/internal/recording"
 )
 
 // recordings reads files of the recordings of real nodes, line by line.
 func recordings(t *testing.T, pattern string, line func([]byte)) {
 	t.Helper()
-	files, _ := filepath.Glob(filepath.Join("../../../shared/golden", pattern))
-	if len(files) == 0 {
-		t.Skip("recordings not here: shared/golden/" + pattern)
-	}
-	for _, name := range files {
-		text, err := os.ReadFile(name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for l := range strings.Lines(string(text)) {
-			line([]byte(l))
+	for _, name := range recording.Glob(t, "golden/"+pattern) {
+		for l := range bytes.Lines(recording.Read(t, name)) {
+			line(l)
 		}
 	}
 }

@@ -1,10 +1,8 @@
 package enrolport
 
 import (
-	"bufio"
 	"context"
 	"crypto/tls"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -22,6 +20,7 @@ import (
 	"testudo/internal/agent"
 	"testudo/internal/enrolment"
 	"testudo/internal/logging"
+	"testudo/internal/recording"
 )
 
 // Every answer that an agent can get (docs/enrolment.md §3, §4).
@@ -108,25 +107,17 @@ func TestServer_Password(t *testing.T) {
 
 // What the original's agents sent, recorded.
 func TestServer_Recorded(t *testing.T) {
-	f, err := os.Open("../../../shared/golden/enrol/agent-auth-requests.jsonl")
-	if err != nil {
-		t.Skip("recordings not here: shared/golden/enrol")
-	}
-	defer f.Close()
+	type exchange struct{ Request string }
+	recorded := recording.Lines[exchange](t, "golden/enrol/agent-auth-requests.jsonl")
 	p := open(t)
 	secret := open(t, func(c *Config) { c.Line.WantPassword, c.Line.Password = true, agent.NewSecret("secret") })
-	lines := bufio.NewScanner(f)
-	for lines.Scan() {
-		var recorded struct{ Request string }
-		if err := json.Unmarshal(lines.Bytes(), &recorded); err != nil {
-			t.Fatal(err)
-		}
+	for _, x := range recorded {
 		at := p
-		if strings.HasPrefix(recorded.Request, "OSSEC PASS: ") {
+		if strings.HasPrefix(x.Request, "OSSEC PASS: ") {
 			at = secret
 		}
-		if got := at.ask(t, recorded.Request); len(got) != 1 || !strings.HasPrefix(got[0], "OSSEC K:'007 rec") {
-			t.Errorf("%q: %q", recorded.Request, got)
+		if got := at.ask(t, x.Request); len(got) != 1 || !strings.HasPrefix(got[0], "OSSEC K:'007 rec") {
+			t.Errorf("%q: %q", x.Request, got)
 		}
 	}
 	if n := len(p.desk.seen()) + len(secret.desk.seen()); n < 5 {
