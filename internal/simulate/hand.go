@@ -71,7 +71,9 @@ func (s *Simulation) all(ctx context.Context, what string, do func(context.Conte
 }
 
 // Move has an agent report to another node and tells how long it takes until the
-// master knows.
+// master knows. It first lets the second end in which the agent was last heard: of
+// two nodes that name the same one the master believes the one that it hears last
+// (docs/agentdb.md §19).
 func (s *Simulation) Move(ctx context.Context, id agent.ID, to string) (took time.Duration, err error) {
 	m := s.find(id)
 	if m == nil {
@@ -86,6 +88,9 @@ func (s *Simulation) Move(ctx context.Context, id agent.ID, to string) (took tim
 		return 0, err
 	}
 	defer c.close()
+	if err := nextSecond(ctx); err != nil {
+		return 0, err
+	}
 	began := time.Now()
 	m.node, m.state = int16(at), active
 	if err := s.carryOut(ctx, c, op{kind: connects, member: m}, began); err != nil {
@@ -93,6 +98,19 @@ func (s *Simulation) Move(ctx context.Context, id agent.ID, to string) (took tim
 	}
 	err = awaitRow(ctx, &s.nodes[0], id, func(r seen) bool { return r.Node == to && r.Status == string(agent.Active) })
 	return time.Since(began), err
+}
+
+// nextSecond waits until the clock shows another second.
+func nextSecond(ctx context.Context) error {
+	now := time.Now()
+	turn := time.NewTimer(now.Truncate(time.Second).Add(time.Second).Sub(now))
+	defer turn.Stop()
+	select {
+	case <-turn.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
 }
 
 // Regroup gives an agent another simulated group on the master and tells of each
