@@ -98,7 +98,12 @@ func (x *Changes) deleteGroups(ctx context.Context, c *dapi.Call, a deleteGroups
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
 		}
-		switch err := groups.Remove(x.cfg.Home, name); {
+		err := groups.Remove(x.cfg.Home, name)
+		if errors.Is(err, groups.ErrLeft) { // the group is gone all the same
+			x.cfg.Log.Warn("a deleted group has left files behind", slog.String("group", name), slog.Any("error", err))
+			err = nil
+		}
+		switch {
 		case errors.Is(err, groups.ErrDefault):
 			fail(r, fault.GroupDefault, name)
 		case errors.Is(err, groups.ErrNotFound), errors.Is(err, groups.ErrName):

@@ -135,39 +135,6 @@ func makeDir(root *os.Root, name string, owner Owner) error {
 	return nil
 }
 
-// Remove deletes the directory of a group with all that is in it. Links in it
-// are removed, not what they point to. It fails with ErrName, ErrDefault or
-// ErrNotFound. The group's agents are looked after where the group's row is
-// deleted (docs/agentdb.md §7.5).
-func Remove(home *os.Root, name string) (err error) {
-	if err := agent.CheckGroupName(name); err != nil {
-		return fmt.Errorf("remove group %.64q: %w", name, err)
-	}
-	defer func() {
-		if err != nil {
-			err = fmt.Errorf("remove group %s: %w", name, err)
-		}
-	}()
-	if name == agent.DefaultGroup {
-		return ErrDefault
-	}
-	shared, err := home.OpenRoot(sharedDir)
-	if err != nil {
-		return err
-	}
-	defer shared.Close()
-	info, err := shared.Lstat(name)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return ErrNotFound
-	case err != nil:
-		return err
-	case !info.IsDir() || CheckName(name) != nil:
-		return ErrNotFound
-	}
-	return shared.RemoveAll(name)
-}
-
 // List gives the names of all groups, in byte order: the directories of
 // etc/shared whose name a group can have. Links are no groups.
 func List(home *os.Root) ([]string, error) {

@@ -54,34 +54,6 @@ func TestCreate_Refused(t *testing.T) {
 	}
 }
 
-func TestRemove(t *testing.T) {
-	w := newWorld(t)
-	w.put("etc/shared/web/sub/file", "x")
-	w.put("outside/precious", "x")
-	for link, target := range map[string]string{"etc/shared/web/out": w.path("outside"), "etc/shared/linked": "../../outside"} {
-		if err := os.Symlink(target, w.path(link)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	w.put("etc/shared/ar.conf", "")
-	for name, want := range map[string]error{
-		"default": ErrDefault, "nope": ErrNotFound, "linked": ErrNotFound, "ar.conf": ErrNotFound, "..": ErrName, "web/sub": ErrName, "": ErrName,
-	} {
-		if err := Remove(w.root, name); !errors.Is(err, want) {
-			t.Errorf("%q: got %v, want %v", name, err, want)
-		}
-	}
-	if err := Remove(w.root, "web"); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := os.Lstat(w.path("etc/shared/web")); err == nil {
-		t.Error("the directory is still there")
-	}
-	if got := w.read("outside/precious"); got != "x" {
-		t.Errorf("what a link pointed to: %q", got)
-	}
-}
-
 func TestList_WithoutDirectory(t *testing.T) {
 	w := newWorld(t)
 	if err := os.RemoveAll(w.path("etc/shared")); err != nil {

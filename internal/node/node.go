@@ -16,6 +16,7 @@ import (
 	"testudo/internal/config"
 	"testudo/internal/filestate"
 	"testudo/internal/filetree"
+	"testudo/internal/groups"
 	"testudo/internal/health"
 	"testudo/internal/lifecycle"
 	"testudo/internal/logging"
@@ -89,6 +90,9 @@ func New(ctx context.Context, o Options) (n *Node, err error) {
 	}
 	if _, err = n.tree.CleanTemporary(ctx); err != nil {
 		return n, fmt.Errorf("clean file tree: %w", err)
+	}
+	if err := groups.CleanRemoved(n.home); err != nil { // it takes room, and is in nobody's way
+		n.log.Warn("Files of removed groups are left.", slog.Any("error", err))
 	}
 	n.states, err = filestate.Open(ctx, filepath.Join(cfg.Home, stateFile), n.log)
 	if err != nil {

@@ -100,6 +100,22 @@ func TestNew_LeavesNoSocket(t *testing.T) {
 	}
 }
 
+// What a removal of a group left that a crash cut short is gone with the next start.
+func TestNew_CleansUpAfterRemovedGroups(t *testing.T) {
+	_, port := taken(t)
+	c := homeOf(t, "m", config.Master, port)
+	left := filepath.Join(c.Home, "etc/.testudo-removed-"+strings.Repeat("A", 26))
+	if err := os.MkdirAll(filepath.Join(left, "sub"), 0o770); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := build(t, c); err == nil {
+		t.Fatal("the port is taken, and nobody minds")
+	}
+	if _, err := os.Lstat(left); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("it is still there: %v", err)
+	}
+}
+
 // The master's status says how agents' states and groups travel.
 func TestStatus_Agents(t *testing.T) {
 	ln, port := taken(t)
