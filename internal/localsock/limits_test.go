@@ -107,28 +107,29 @@ func TestServer_BadProgram(t *testing.T) {
 	}
 	tests := []struct {
 		name string
+		want Stats // how its end is counted
 		do   func(p *peertest.Peer)
 	}{
-		{"half a header", func(p *peertest.Peer) { p.Raw([]byte{0, 0}) }},
-		{"half a frame", func(p *peertest.Peer) { p.Raw(append(header(10, "echo -------"), 'x')) }},
-		{"huge frame", func(p *peertest.Peer) { p.Raw(header(1<<31, "echo -------")) }},
-		{"frame over the limit", func(p *peertest.Peer) { p.Raw(header(1<<20+1, "echo -------")) }},
-		{"divided message over the limit", func(p *peertest.Peer) {
+		{"half a header", Stats{Slow: 1}, func(p *peertest.Peer) { p.Raw([]byte{0, 0}) }},
+		{"half a frame", Stats{Slow: 1}, func(p *peertest.Peer) { p.Raw(append(header(10, "echo -------"), 'x')) }},
+		{"huge frame", Stats{Failed: 1}, func(p *peertest.Peer) { p.Raw(header(1<<31, "echo -------")) }},
+		{"frame over the limit", Stats{Failed: 1}, func(p *peertest.Peer) { p.Raw(header(1<<20+1, "echo -------")) }},
+		{"divided message over the limit", Stats{Failed: 1}, func(p *peertest.Peer) {
 			for range 3 {
 				_, _ = p.Conn.Write(append(header(1<<19, "echo ------d"), make([]byte, 1<<19)...))
 			}
 		}},
-		{"divided messages over the limit", func(p *peertest.Peer) {
+		{"divided messages over the limit", Stats{Failed: 1}, func(p *peertest.Peer) {
 			for i := range byte(3) {
 				_, _ = p.Conn.Write(append(append([]byte{i}, header(1, "echo ------d")[1:]...), 'x'))
 			}
 		}},
-		{"piece of a message and then nothing", func(p *peertest.Peer) { p.Raw(append(header(1, "echo ------d"), 'x')) }},
-		{"no reading", func(p *peertest.Peer) {
+		{"piece of a message and then nothing", Stats{Idle: 1}, func(p *peertest.Peer) { p.Raw(append(header(1, "echo ------d"), 'x')) }},
+		{"no reading", Stats{Slow: 1}, func(p *peertest.Peer) {
 			for i := uint32(0); p.Try(i, "echo", strings.Repeat("x", 1<<16)) == nil; i++ {
 			}
 		}},
-		{"only replies", func(p *peertest.Peer) {
+		{"only replies", Stats{Idle: 1}, func(p *peertest.Peer) {
 			p.Send(1, "ok", "x")
 			p.Send(2, "err", "x")
 			p.Send(3, "ok-c", "x")
@@ -146,8 +147,12 @@ func TestServer_BadProgram(t *testing.T) {
 					time.Sleep(30 * time.Second)
 				}
 				bad.Wait()
-				if open := s.Stats().Open; open != 1 {
+				got := s.Stats()
+				if open := got.Open; open != 1 {
 					t.Errorf("%d connections are open", open)
+				}
+				if got = (Stats{Slow: got.Slow, Failed: got.Failed, Idle: got.Idle}); got != tc.want {
+					t.Errorf("counted as %+v, want %+v", got, tc.want)
 				}
 			})
 		})

@@ -19,6 +19,7 @@ func (s *Server) makeRoom() bool {
 	}
 	s.full.Fail(s.log, slog.LevelWarn, "Too many local connections, closing silent ones for new ones.", limit)
 	s.evicted.Add(1)
+	s.o.Metrics.LocalClosed("evicted")
 	s.leave(c)
 	c.conn.Close()
 	return true
@@ -54,6 +55,7 @@ func (s *Server) watch() {
 			open++
 			if since, ok := c.silentSince(); ok && now.Sub(since) > s.o.Idle {
 				s.idle.Add(1)
+				s.o.Metrics.LocalClosed("idle")
 				c.conn.Close()
 			}
 		})

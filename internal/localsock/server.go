@@ -41,6 +41,8 @@ type Server struct {
 	refusal  atomic.Int64
 	evicted  atomic.Int64
 	idle     atomic.Int64
+	slow     atomic.Int64
+	failed   atomic.Int64
 
 	clients sync.WaitGroup
 
@@ -53,12 +55,14 @@ type Server struct {
 
 // Stats counts what a server has met since it was made.
 type Stats struct {
-	Open     int   // connections open now
-	Accepted int64 // connections taken
-	Refused  int64 // connections closed at once because too many were open
-	Evicted  int64 // connections closed, as the most silent ones, for new ones
-	Idle     int64 // connections closed because nothing came
-	Requests int64 // requests received
+	Open     int   `json:"open"`     // connections open now
+	Accepted int64 `json:"accepted"` // connections taken
+	Requests int64 `json:"requests"` // requests received
+	Refused  int64 `json:"refused"`  // connections closed at once because too many were open
+	Evicted  int64 `json:"evicted"`  // connections closed, as the most silent ones, for new ones
+	Idle     int64 `json:"idle"`     // connections closed because nothing came
+	Slow     int64 `json:"slow"`     // connections closed because a frame took too long to come or go
+	Failed   int64 `json:"failed"`   // connections closed for what they said, or that broke
 }
 
 // NewServer makes a server of the commands.
@@ -79,6 +83,7 @@ func (s *Server) Stats() Stats {
 	return Stats{
 		Open: len(s.conns), Accepted: s.accepted.Load(), Refused: s.refusal.Load(),
 		Evicted: s.evicted.Load(), Idle: s.idle.Load(), Requests: s.requests.Load(),
+		Slow: s.slow.Load(), Failed: s.failed.Load(),
 	}
 }
 
@@ -158,6 +163,7 @@ func (s *Server) admit(nc net.Conn) *conn {
 	entered := s.enter(c) || s.makeRoom() && s.enter(c)
 	if !entered {
 		s.refusal.Add(1)
+		s.o.Metrics.LocalClosed("too many")
 		nc.Close()
 		return nil
 	}
@@ -215,10 +221,12 @@ func (s *Server) count(c *conn, err error) {
 	if refused, ok := errors.AsType[*wire.RefusedError](err); ok {
 		s.o.Metrics.FrameRefused(refused.Reason)
 	}
-	what := "A local connection failed"
+	what, reason, counter := "A local connection failed", "failed", &s.failed
 	if errors.Is(err, os.ErrDeadlineExceeded) {
-		what = "A local connection is too slow"
+		what, reason, counter = "A local connection is too slow", "slow", &s.slow
 	}
+	counter.Add(1)
+	s.o.Metrics.LocalClosed(reason)
 	s.trouble(c, what, err)
 }
 

@@ -6,12 +6,18 @@ import "github.com/prometheus/client_golang/prometheus"
 type localSet struct {
 	connections prometheus.Gauge
 	requests    prometheus.Counter
+	closed      *prometheus.CounterVec
+
+	reasons *values
 }
 
 func newLocalSet(f factory) localSet {
 	return localSet{
 		connections: f.gauge("local_connections", "Connections of local programs that are open now."),
 		requests:    f.counter("local_requests_total", "Requests of local programs."),
+		closed: f.counters("local_connections_closed_total",
+			"Connections of local programs that the node closed, by reason (too many, evicted, idle, slow, failed).", "reason"),
+		reasons: newValues(maxReasons),
 	}
 }
 
@@ -26,5 +32,12 @@ func (s *Set) LocalConnections(n int) {
 func (s *Set) LocalRequest() {
 	if s != nil {
 		s.local.requests.Inc()
+	}
+}
+
+// LocalClosed counts a connection of a local program that the node closed.
+func (s *Set) LocalClosed(reason string) {
+	if s != nil {
+		s.local.closed.WithLabelValues(s.local.reasons.take(reason)).Inc()
 	}
 }

@@ -55,6 +55,7 @@ func exercise(s *Set) {
 	s.WDBConnections(4)
 	s.LocalConnections(5)
 	s.LocalRequest()
+	s.LocalClosed("slow")
 	s.EnrolConnections(3)
 	s.EnrolRefused("silent")
 	s.EnrolRequest("key", 0.01)
@@ -113,6 +114,7 @@ func TestSet_PublishesWhatWasRecorded(t *testing.T) {
 		`testudo_wdb_connections 4`,
 		`testudo_local_connections 5`,
 		`testudo_local_requests_total 1`,
+		`testudo_local_connections_closed_total{reason="slow"} 1`,
 		`testudo_enrol_connections 3`,
 		`testudo_enrol_connections_refused_total{reason="silent"} 1`,
 		`testudo_enrol_requests_total{result="key"} 1`,

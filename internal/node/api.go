@@ -30,6 +30,7 @@ const patience = time.Minute
 type api struct {
 	commands localsock.Commands
 	listener *unixsock.Listener // nil before addAPI
+	server   *localsock.Server  // nil before addAPI
 	requests requests           // nil before its end is made
 	daemons  *sendsync.Worker   // of a worker: asks daemons of the master
 }
@@ -135,7 +136,7 @@ func (n *Node) addAPI(o Options) error {
 	if err != nil {
 		return fmt.Errorf("serve local programs: %w", err)
 	}
-	n.api.listener = listener
+	n.api.listener, n.api.server = listener, server
 	n.group.Add("local socket", func(ctx context.Context) error { return server.Serve(ctx, listener) })
 	return nil
 }

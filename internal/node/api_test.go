@@ -83,3 +83,20 @@ func TestLocalPrograms(t *testing.T) {
 		})
 	}
 }
+
+// /status shows how the local socket is used.
+func TestStatus_LocalSocket(t *testing.T) {
+	ln, port := taken(t)
+	ln.Close()
+	c := homeOf(t, "m", config.Master, port)
+	n := run(t, c)
+	ask := asker(t, c)
+	for range 2 {
+		if _, err := ask("echo", "x"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if s := n.status().(Status).Local; s == nil || s.Accepted != 2 || s.Requests != 2 || s.Refused != 0 {
+		t.Errorf("%+v", s)
+	}
+}

@@ -11,6 +11,7 @@ import (
 	"testudo/internal/filestate"
 	"testudo/internal/health"
 	"testudo/internal/integrity"
+	"testudo/internal/localsock"
 	"testudo/internal/opshttp"
 )
 
@@ -24,6 +25,7 @@ type Status struct {
 	Connected  *time.Time         `json:"connected_to_master_since,omitempty"`
 	Workers    []WorkerStatus     `json:"workers,omitempty"`
 	Requests   *dapi.Status       `json:"requests,omitempty"` // docs/dapi.md §8
+	Local      *localsock.Stats   `json:"local_socket,omitempty"` // docs/local.md §1
 	Enrolment  *EnrolmentStatus   `json:"enrolment,omitempty"`
 	Conditions []health.Condition `json:"conditions"`
 }
@@ -100,6 +102,10 @@ func (n *Node) commonStatus() Status {
 	c := n.cfg.Cluster
 	s := Status{Node: c.NodeName, Role: string(c.Role), Version: n.cfg.Testudo.Version, Ready: n.ready(), Conditions: n.board.All()}
 	s.Enrolment = n.enrol.status()
+	if n.api.server != nil {
+		local := n.api.server.Stats()
+		s.Local = &local
+	}
 	if n.api.requests != nil {
 		requests := n.api.requests.Status()
 		s.Requests = &requests
