@@ -51,6 +51,7 @@ func (s *Stage) Apply(ctx context.Context, d manifest.Difference) (Applied, erro
 		roots: map[string]*itemDir{}, parent: -1, emptied: map[string]manifest.Item{},
 	}
 	defer a.close()
+	defer s.tree.hear() // the watch tells of it only later
 	if err := a.run(d); err != nil {
 		return a.done, fmt.Errorf("applying a difference: %w", err)
 	}

@@ -114,7 +114,7 @@ type Tree struct {
 	known map[stamp]manifest.Digest
 
 	watched atomic.Bool  // all directories are being watched
-	heard   atomic.Int64 // when the watch last told of something, unix nanoseconds
+	heard   atomic.Int64 // when something last changed as far as is known, unix nanoseconds
 }
 
 // itemRoot is an item and what its directory held at the last scan.

@@ -45,6 +45,9 @@ func (t *Tree) Quiet(since time.Time) bool {
 	return t.watched.Load() && t.heard.Load() < since.UnixNano()
 }
 
+// hear takes down that something has changed just now.
+func (t *Tree) hear() { t.heard.Store(time.Now().UnixNano()) }
+
 func tell(changed chan<- struct{}) {
 	select {
 	case changed <- struct{}{}:
@@ -72,7 +75,7 @@ func (w *watch) run(ctx context.Context, changed chan<- struct{}) {
 	<-timer.C
 	waiting := false
 	start := func() {
-		w.heard.Store(time.Now().UnixNano())
+		w.hear()
 		if !waiting {
 			waiting = true
 			timer.Reset(gather)
@@ -110,7 +113,7 @@ func (w *watch) relevant(event fsnotify.Event) bool {
 		// No content changes, but perhaps who may read it: no reason to hurry, but
 		// to look when it is time.
 		if _, err := w.opts.Items.Match(rel); err == nil || w.inside(rel) {
-			w.heard.Store(time.Now().UnixNano())
+			w.hear()
 		}
 		return false
 	}
@@ -172,7 +175,7 @@ func (w *watch) addRoots() {
 		}
 	}
 	// Of what happened before nothing was heard.
-	w.heard.Store(time.Now().UnixNano())
+	w.hear()
 	w.watched.Store(!w.failed)
 }
 

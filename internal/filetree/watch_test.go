@@ -252,3 +252,19 @@ func TestWatch_QuietUntilSomethingIsHeard(t *testing.T) {
 		t.Error("quiet, but nobody watches any more")
 	}
 }
+
+// What was applied has been heard of before the watch tells of it: a worker that
+// looks again at once must not take its last scan for what it has now.
+func TestApply_IsHeardOfAtOnce(t *testing.T) {
+	p := newPair(t)
+	p.master.write("etc/rules/a.xml", "a")
+	p.to.watched.Store(true) // by a watch that is behind
+	before := time.Now()
+	if !p.to.Quiet(before) {
+		t.Fatal("not quiet, but nothing has happened")
+	}
+	p.sync(t)
+	if p.to.Quiet(before) {
+		t.Error("quiet, but a file has been put into its place")
+	}
+}
