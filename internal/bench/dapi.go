@@ -47,7 +47,7 @@ type DAPIReport struct {
 
 // CallReport is how one kind of call went.
 type CallReport struct {
-	Where     string  `json:"where"` // which node's socket
+	Where     string  `json:"where"` // which node's socket; "alone" without a node
 	Call      string  `json:"call"`
 	Clients   int     `json:"clients"`
 	PerSecond float64 `json:"per_s"`
@@ -101,6 +101,9 @@ func DAPI(ctx context.Context, o DAPIOptions) (*DAPIReport, error) {
 	b := &dapiBench{o: o, report: DAPIReport{Machine: Machine{runtime.NumCPU(), runtime.GOOS + "/" + runtime.GOARCH}, Agents: o.Agents}}
 	if len(o.Sockets) > 0 {
 		b.report.Agents = 0 // whatever these nodes know
+		if err := b.bare(ctx); err != nil {
+			return nil, err
+		}
 		for _, path := range o.Sockets {
 			if err := b.calls(ctx, path, path); err != nil {
 				return nil, err
@@ -154,6 +157,9 @@ func socketOf(n *fleet.Node) string { return filepath.Join(n.Home, localSocket) 
 // small measures all calls on the master and on a worker, and those that a frozen
 // node must not hold up.
 func (b *dapiBench) small(ctx context.Context, f *fleet.Fleet) error {
+	if err := b.bare(ctx); err != nil {
+		return err
+	}
 	for _, n := range []*fleet.Node{f.Master(), f.Workers()[0]} {
 		if err := b.calls(ctx, n.Role, socketOf(n)); err != nil {
 			return err
@@ -176,10 +182,23 @@ func (b *dapiBench) calls(ctx context.Context, where, socket string) error {
 	return nil
 }
 
-// measure has clients ask one after the other, for as long as it is to take.
+// measure has clients ask a node, each on a new connection.
 func (b *dapiBench) measure(ctx context.Context, where, socket string, call localCall, clients int) (CallReport, error) {
-	if _, err := localsock.Ask(ctx, socket, localsock.ClientOptions{}, call.command, []byte(call.payload)); err != nil {
+	r, err := b.repeat(ctx, clients, func() error {
+		_, err := localsock.Ask(ctx, socket, localsock.ClientOptions{}, call.command, []byte(call.payload))
+		return err
+	})
+	if err != nil {
 		return CallReport{}, fmt.Errorf("%s: %s: %w", where, call.name, err)
+	}
+	r.Where, r.Call = where, call.name
+	return r, nil
+}
+
+// repeat has clients call again and again, for as long as it is to take.
+func (b *dapiBench) repeat(ctx context.Context, clients int, call func() error) (CallReport, error) {
+	if err := call(); err != nil {
+		return CallReport{}, err
 	}
 	cost, err := b.costs()
 	if err != nil {
@@ -194,8 +213,8 @@ func (b *dapiBench) measure(ctx context.Context, where, socket string, call loca
 		g.Go(func() error {
 			for limited.Err() == nil {
 				sent := time.Now()
-				if _, err := localsock.Ask(ctx, socket, localsock.ClientOptions{}, call.command, []byte(call.payload)); err != nil {
-					return fmt.Errorf("%s: %s: %w", where, call.name, err)
+				if err := call(); err != nil {
+					return err
 				}
 				took.add(time.Since(sent))
 			}
@@ -205,7 +224,7 @@ func (b *dapiBench) measure(ctx context.Context, where, socket string, call loca
 	if err := g.Wait(); err != nil {
 		return CallReport{}, err
 	}
-	r := CallReport{Where: where, Call: call.name, Clients: clients, MS: took.figure()}
+	r := CallReport{Clients: clients, MS: took.figure()}
 	r.PerSecond = float64(len(took.s)) / time.Since(began).Seconds()
 	r.CPU, err = cost(len(took.s))
 	return r, err

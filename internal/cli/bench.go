@@ -17,6 +17,8 @@ type benchCmd struct {
 	Agents    benchAgentsCmd    `cmd:"" help:"Measure databases of agents, and how states and groups get from node to node."`
 	DAPI      benchDAPICmd      `cmd:"" name:"dapi" help:"Measure local sockets, and the distributed API behind them."`
 	Enroll    benchEnrollCmd    `cmd:"" help:"Measure how agents get their keys, at the master and through a worker."`
+
+	BareSocket benchBareSocketCmd `cmd:"" name:"bare-socket" hidden:"" help:"Answer at the socket that is inherited; bench dapi starts it."`
 }
 
 // benchIntegrityCmd measures the synchronisation of files.

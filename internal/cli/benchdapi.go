@@ -3,6 +3,8 @@ package cli
 import (
 	"errors"
 	"fmt"
+	"net"
+	"os"
 	"slices"
 	"time"
 
@@ -44,4 +46,21 @@ func (c *benchDAPICmd) Run(e *env) error {
 	}
 	_, err = fmt.Fprint(e.out, report.Table())
 	return err
+}
+
+// benchBareSocketCmd is the other end of what bench dapi compares with.
+type benchBareSocketCmd struct{}
+
+// inheritedFile is the first file handed on by the process that has started us.
+const inheritedFile = 3
+
+// Run serves until standard input ends.
+func (*benchBareSocketCmd) Run(*env) error {
+	file := os.NewFile(inheritedFile, "listener")
+	ln, err := net.FileListener(file)
+	if err != nil {
+		return fmt.Errorf("bench bare-socket: it is for bench dapi to start: %w", err)
+	}
+	_ = file.Close() // the listener has its own
+	return bench.BareSocket(ln, os.Stdin)
 }
