@@ -53,11 +53,17 @@ func (e *env) runClusterd(c clusterdCmd) error {
 	if err != nil {
 		return err
 	}
+	var told []config.Problem
+	if begins := c.Foreground || e.daemon != nil; begins && !c.Test && conf == "" {
+		if told, err = endTrial(dir); err != nil {
+			return err
+		}
+	}
 	// Where this program takes the place of the original's, the other daemons,
 	// among them that of the agent database, are usually there.
 	cfg, problems := config.Load(config.LoadOptions{Home: dir, ConfFile: conf, AgentDB: config.External, Enrolment: config.External})
 	r := &runner{
-		env: e, cfg: cfg, problems: problems, debug: c.Debug, stayRoot: c.Root, original: true, stderr: c.Foreground,
+		env: e, cfg: cfg, problems: append(told, problems...), debug: c.Debug, stayRoot: c.Root, original: true, stderr: c.Foreground,
 	}
 	switch {
 	case config.HasErrors(problems):

@@ -45,11 +45,17 @@ func (c *nodeCmd) Run(e *env) error {
 	if c.Daemon && e.daemon == nil {
 		return e.becomeDaemon()
 	}
+	var told []config.Problem
+	if !c.Test && conf == "" {
+		if told, err = endTrial(dir); err != nil {
+			return err
+		}
+	}
 	cfg, problems := config.Load(config.LoadOptions{Home: dir, ConfFile: conf})
 	if c.Test {
 		return e.check(cfg, problems, c.Verbose, c.JSON)
 	}
-	r := &runner{env: e, cfg: cfg, problems: problems, debug: c.Debug, stayRoot: c.Root}
+	r := &runner{env: e, cfg: cfg, problems: append(told, problems...), debug: c.Debug, stayRoot: c.Root}
 	r.stderr = !c.Quiet && e.daemon == nil
 	switch {
 	case config.HasErrors(problems):

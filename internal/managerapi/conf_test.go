@@ -138,7 +138,7 @@ func TestUpdateConf_RolledBack(t *testing.T) {
 			if tried := <-seen; tried != wanted {
 				t.Errorf("what was tried is %q", tried)
 			}
-			if h.read("etc/ossec.conf") != conf("w3") {
+			if h.read("etc/ossec.conf") != conf("w3") || Trial(h.dir) {
 				t.Error("the configuration was not taken back")
 			}
 		})

@@ -6,6 +6,7 @@ import (
 	"encoding/xml"
 	"errors"
 	"io"
+	"io/fs"
 	"strings"
 
 	"testudo/internal/atomicfile"
@@ -37,8 +38,8 @@ func (a *API) updateConf(ctx context.Context, c *dapi.Call, args updateArgs) (re
 	})
 }
 
-// replaceConf writes a configuration and has it validated; one that is not valid,
-// or of which nobody can tell, gives way to the one before. Errors of the user:
+// replaceConf has a configuration validated and puts it in force; one that is not
+// valid, or of which nobody can tell, gives way to the one before. Errors of the user:
 // fault.InvalidConfig, InvalidXML, those of mayUpload, BackupFailed, ConfigWrite,
 // ValidationFound.
 func (a *API) replaceConf(ctx context.Context, text []byte) error {
@@ -51,6 +52,9 @@ func (a *API) replaceConf(ctx context.Context, text []byte) error {
 	roots, err := ossecxml.Parse(bytes.NewReader(text), ossecxml.Limits{Bytes: mostConf})
 	if err != nil {
 		return fault.Wrap(fault.InvalidXML, err.Error(), err)
+	}
+	if _, err := EndTrial(a.cfg.Dir); err != nil { // of one that could not be put back
+		return fault.Wrap(fault.BackupFailed, nil, err)
 	}
 	before, err := readFile(a.path(config.ConfPath), mostConf)
 	if err != nil {
@@ -69,21 +73,19 @@ func (a *API) replaceConf(ctx context.Context, text []byte) error {
 	case !present(a.path(comSocket)):
 		return fault.New(fault.ExecQueueMissing, nil)
 	}
-	if err := a.writeConf(text); err != nil {
-		return err
-	}
-	if err := a.validate(ctx); err != nil {
-		return errors.Join(err, a.writeConf(before))
+	return a.try(ctx, text, before)
+}
+
+func (a *API) writeConf(text []byte) error {
+	if err := atomicfile.Write(a.cfg.Home, config.ConfPath, text, a.owned(0)); err != nil {
+		return fault.Wrap(fault.ConfigWrite, nil, err)
 	}
 	return nil
 }
 
-func (a *API) writeConf(text []byte) error {
-	owner := atomicfile.Options{UID: a.cfg.UID, GID: a.cfg.GID, Sync: true}
-	if err := atomicfile.Write(a.cfg.Home, config.ConfPath, text, owner); err != nil {
-		return fault.Wrap(fault.ConfigWrite, nil, err)
-	}
-	return nil
+// owned says how files of the configuration are written.
+func (a *API) owned(mode fs.FileMode) atomicfile.Options {
+	return atomicfile.Options{Mode: mode, UID: a.cfg.UID, GID: a.cfg.GID, Sync: true}
 }
 
 // wellFormed tells whether a text is XML to any reader, but for the one root. Our
