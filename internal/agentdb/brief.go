@@ -185,8 +185,8 @@ func readTime(text string) (int64, error) {
 // may be: they are to be reported whole. Agents that are not there are passed
 // over.
 //
-// No row is stale here in the sense of SetSyncInfo: the node is part of the
-// fingerprint, so that ours is of the same.
+// Rows are stale as in SetSyncInfo; the node is part of the fingerprint, so that
+// only those without one can be.
 func (s *Store) SetBrief(ctx context.Context, list []byte) (refused []agent.ID, err error) {
 	rows, err := readBrief(list)
 	if err != nil {
@@ -222,6 +222,8 @@ func (t *tx) setBrief(r *briefRow) (taken bool, err error) {
 		return true, nil
 	case ours.print != r.print:
 		return false, nil
+	case !isNode(ours.node) && t.isBefore(r.keepalive, ours.keepalive):
+		return true, nil
 	case ours.status == r.status && ours.gone == r.gone && ours.code == r.code && r.keepalive != noKeepalive:
 		return true, t.touch(r.id, r.keepalive, false)
 	}

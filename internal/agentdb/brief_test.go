@@ -192,3 +192,32 @@ func FuzzReadBrief(f *testing.F) {
 		}
 	})
 }
+
+// Rows without a node look the same on all workers: there too the newer keep-alive
+// wins.
+func TestBrief_WithoutNode(t *testing.T) {
+	const row = "SELECT last_keepalive, connection_status FROM agent WHERE id = 1"
+	for before, want := range map[int64]string{
+		99:  `[{"last_keepalive":100,"connection_status":"disconnected"}]`,
+		101: `[{"last_keepalive":101,"connection_status":"pending"}]`,
+	} {
+		worker, master := start(t), start(t)
+		insert(t, worker, 1)
+		insert(t, master, 1)
+		heard := func(s *Store, at int64) {
+			must(t, s.write(t.Context(), false, func(t *tx) error { return t.touch(1, at, true) }))
+		}
+		must(t, worker.UpdateKeepalive(t.Context(), 1, "pending", syncReq))
+		inWhole(t, worker, master)
+		heard(master, before)
+		must(t, worker.UpdateConnectionStatus(t.Context(), 1, "disconnected", syncReq, 4))
+		heard(worker, 100)
+		if sent, refused := inBrief(t, worker, master); sent != "[001]" || len(refused) > 0 {
+			t.Error(sent, refused)
+		}
+		if got := dump(t, master, row); got != want {
+			t.Errorf("with %d: %s", before, got)
+		}
+		sameRoster(t, master)
+	}
+}

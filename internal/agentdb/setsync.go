@@ -14,19 +14,22 @@ import (
 // before it stay written. Agents that are not there are passed over.
 //
 // The newest wins: a row is passed over, with its labels, when it is stale. That
-// is the case only when both it and ours name a node and the nodes differ, so
-// that the agent has moved from one to the other, and
+// is the case only when it and ours do not name the same node, so that the agent
+// has moved from one to another, and
 //
 //   - its last keep-alive is before ours or not given, while ours is; or
-//   - the two are of the same second, ours says active or pending, and the row
-//     says neither: the old node noticed that the agent had gone.
+//   - the two are of the same second and both name a node, ours says active or
+//     pending, and the row says neither: the old node noticed that the agent had
+//     gone.
+//
+// "unknown" is no node: an agent has it until it has told its new node more than
+// that it is there.
 //
 // A last keep-alive of ours that lies ahead of our own clock proves nothing: the
 // row is taken. Rows of the node that we know the agent at always apply, whatever
 // their times, so that its changes of status do, and a clock set back does no
 // harm. Where clocks of nodes differ, a move is seen late by as much at most,
-// since the new node's keep-alives go on and the old one's do not. "unknown" is no
-// node.
+// since the new node's keep-alives go on and the old one's do not.
 func (s *Store) SetSyncInfo(ctx context.Context, array []byte) error {
 	scan := scanner{text: string(array)}
 	if !scan.skip(maxDepth) || scan.peek() != 0 || scan.at != len(scan.text) {
@@ -127,24 +130,29 @@ func (t *tx) setAgent(r *infoRow) error {
 // stale reports whether a row is older than what we have; see SetSyncInfo.
 func (t *tx) stale(ours *record, r *infoRow) bool {
 	node := &r.columns[colNodeName]
-	switch {
-	case node.kind != text, node.text == "", node.text == unknownNode:
-		return false
-	case ours.node == "", ours.node == unknownNode, ours.node == node.text:
-		return false
-	case ours.keepalive == noKeepalive, ours.keepalive > t.time:
+	named := node.kind == text && isNode(node.text)
+	if named && ours.node == node.text {
 		return false
 	}
-	theirs := &r.columns[colLastKeepalive]
-	switch {
-	case theirs.kind != number, int64(theirs.number) < ours.keepalive:
-		return true
-	case int64(theirs.number) > ours.keepalive:
-		return false
-	default:
-		return isConnected(ours.status) && !isConnected(agent.Status(r.columns[colConnectionStatus].text))
+	theirs := r.columns[colLastKeepalive].time()
+	if theirs != ours.keepalive {
+		return t.isBefore(theirs, ours.keepalive)
 	}
+	return named && isNode(ours.node) && t.proves(theirs) &&
+		isConnected(ours.status) && !isConnected(agent.Status(r.columns[colConnectionStatus].text))
 }
+
+// isBefore reports whether a last keep-alive is before ours, or not given, while
+// ours proves something.
+func (t *tx) isBefore(theirs, ours int64) bool {
+	return t.proves(ours) && (theirs == noKeepalive || theirs < ours)
+}
+
+// proves reports whether a last keep-alive is known and not ahead of our clock.
+func (t *tx) proves(keepalive int64) bool { return keepalive != noKeepalive && keepalive <= t.time }
+
+// isNode reports whether a name is that of a node.
+func isNode(name string) bool { return name != "" && name != unknownNode }
 
 func isConnected(s agent.Status) bool { return s == agent.Active || s == agent.Pending }
 

@@ -138,10 +138,17 @@ func TestSetSyncInfo_NewestWins(t *testing.T) {
 		{"neither has a keep-alive", report("w1", "pending", ""), report("w2", "disconnected", ""), true},
 		{"ours in the future", report("w1", "active", future), report("w2", "disconnected", "100"), true},
 		{"ours saturated", report("w1", "active", "253402300799"), report("w2", "disconnected", "253402300799"), true},
-		{"no node given", report("w1", "active", "100"), report("", "disconnected", "50"), true},
-		{"unknown node given", report("w1", "active", "100"), report("unknown", "disconnected", "50"), true},
-		{"ours of no node", report("", "active", "100"), report("w2", "disconnected", "50"), true},
-		{"ours of an unknown node", report("unknown", "active", "100"), report("w2", "disconnected", "50"), true},
+		{"newer, no node given", report("w1", "active", "100"), report("", "pending", "101"), true},
+		{"older, no node given", report("w1", "active", "100"), report("", "disconnected", "50"), false},
+		{"newer of an unknown node", report("w1", "active", "100"), report("unknown", "pending", "101"), true},
+		{"older of an unknown node", report("w1", "active", "100"), report("unknown", "disconnected", "50"), false},
+		{"unknown node, no keep-alive", report("w1", "active", "100"), report("unknown", "never_connected", ""), false},
+		{"ours of no node", report("", "active", "100"), report("w2", "disconnected", "50"), false},
+		{"ours of an unknown node", report("unknown", "active", "100"), report("w2", "disconnected", "50"), false},
+		{"both of unknown nodes, newer", report("unknown", "active", "100"), report("unknown", "disconnected", "101"), true},
+		{"both of unknown nodes, older", report("unknown", "pending", "100"), report("unknown", "active", "99"), false},
+		{"both of unknown nodes, same second", report("unknown", "active", "100"), report("unknown", "disconnected", "100"), true},
+		{"ours of an unknown node, in the future", report("unknown", "active", future), report("w2", "active", "100"), true},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
