@@ -51,6 +51,7 @@ func (c *comparing) apply(ctx context.Context, log *slog.Logger, u *session.Uplo
 			return false, err
 		}
 	}
+	c.w.line.synced()
 	c.w.cfg.Metrics.Round("applied", time.Since(began).Seconds())
 	log.Info(fmt.Sprintf("Finished in %.3fs.", time.Since(began).Seconds()))
 	return progress, nil

@@ -76,7 +76,7 @@ func (c *checking) outOfStep(g *generation, d manifest.Difference, left map[stri
 	c.open = &openSync{g, d, left}
 	c.showOpenLocked()
 	n := &c.node
-	n.LastCheck, n.LastSync, n.InStepSince = now, now, time.Time{}
+	n.LastCheck, n.InStepSince = now, time.Time{}
 	n.Files, n.ManifestSum = g.manifest.Len()-len(d.Missing)-len(d.Shared), manifest.Digest{}
 	c.m.cfg.States.SetNode(*n)
 	c.m.cfg.Metrics.Worker(n.Node, false, now.Sub(latest(g.at, n.ConnectedSince)).Seconds())

@@ -69,6 +69,8 @@ func (c *checking) synced(began time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.status.SyncStarted, c.status.SyncEnded = began, time.Now()
+	c.node.LastSync = c.status.SyncEnded
+	c.m.cfg.States.SetNode(c.node)
 }
 
 // mostLeft bounds the files that a Trouble names.

@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"testudo/internal/bundle"
-	"testudo/internal/filestate"
 	"testudo/internal/health"
 	"testudo/internal/logging"
 	"testudo/internal/manifest"
@@ -55,6 +54,7 @@ type Worker struct {
 	ready  atomic.Bool
 	shown  atomic.Pointer[manifest.Manifest] // whose picture is in States
 	epoch  atomic.Uint64                     // of States then
+	line   line
 	failed logging.Recurring
 	unread logging.Recurring
 	doubts logging.Recurring
@@ -62,7 +62,7 @@ type Worker struct {
 
 // NewWorker returns the worker's end over its tree.
 func NewWorker(cfg WorkerConfig, tree Tree) *Worker {
-	return &Worker{cfg: cfg, tree: tree, wake: make(chan struct{}, 1), ahead: ahead{Ahead: cfg.Ahead}}
+	return &Worker{cfg: cfg, tree: tree, wake: make(chan struct{}, 1), ahead: ahead{Ahead: cfg.Ahead}, line: line{states: cfg.States}}
 }
 
 // Run watches the worker's own tree until ctx ends, so that a change made
@@ -110,6 +110,7 @@ func (w *Worker) Offer(s *session.Session, mux *session.Mux) func(context.Contex
 // run checks at once, each interval, and whenever something is known to have
 // changed on either side.
 func (c *comparing) run(ctx context.Context) {
+	defer c.connected()()
 	turn := time.NewTimer(0)
 	defer turn.Stop()
 	for {
@@ -274,17 +275,14 @@ func (c *comparing) stepped(log *slog.Logger, own *manifest.Manifest, began time
 	if w.shown.Swap(own) != own || w.epoch.Swap(epoch) != epoch {
 		w.cfg.States.Set(w.cfg.Node, ownRows(w.cfg.Node, &generation{manifest: own}))
 	}
-	now := time.Now()
-	w.cfg.States.SetNode(filestate.NodeState{
-		Node: w.cfg.Node, Role: "worker", Version: c.s.Worker().Version, Address: c.s.LocalAddr(),
-		Connected: true, ConnectedSince: c.s.Opened(), LastCheck: now, InStepSince: now, Files: own.Len(), ManifestSum: own.Sum(),
-	})
+	w.line.inStep(own)
 }
 
 // receive is the task of one package of the master's: stage it, apply it, look
 // again. After a failure the next look waits for its turn.
 func (c *comparing) receive(ctx context.Context, d *session.Delivery) {
 	c.addApplying(1)
+	c.w.line.differs()
 	progress := false
 	defer func() {
 		c.addApplying(-1)
