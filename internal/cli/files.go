@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"testudo/internal/ctl"
 	"testudo/internal/filestate"
 )
 
@@ -61,7 +62,12 @@ func (c *filesCmd) Run(e *env) error {
 		return c.accept(e, path, view)
 	case c.Node != "" && len(view.Nodes) == 0:
 		return fmt.Errorf("no node %s is known in %s", c.Node, dir)
-	case c.JSON:
+	}
+	if ctl.New(dir).Running(e.ctx) != nil {
+		view.atRest()
+		fmt.Fprintf(e.err, "testudo: no node runs in %s; this is what was known when the last one ended\n", dir)
+	}
+	if c.JSON {
 		return view.writeJSON(e.ctx, e.out)
 	}
 	return view.writeText(e.ctx, e.out)

@@ -76,6 +76,14 @@ func present(t time.Time) *time.Time {
 	return &t
 }
 
+// atRest says that no node is connected: the one whose view it is does not run,
+// and had perhaps no time to take that down.
+func (v *fileView) atRest() {
+	for i := range v.Nodes {
+		v.Nodes[i].Connected = false
+	}
+}
+
 // ownRole is the role of the node whose database it is: a worker's holds the
 // worker alone. It is empty when nothing is known.
 func (v *fileView) ownRole() string {

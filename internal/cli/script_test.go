@@ -198,11 +198,13 @@ func owned(ts *testscript.TestScript, _ bool, args []string) {
 	}
 }
 
-// picture: picture HOME ROLE makes the database that a node of the role would
-// have, at noon.
+// picture: picture HOME ROLE [held] [killed] makes the database that a node of the
+// role would have, at noon: with files held back, or of one that had no time to
+// take down that it ended.
 func picture(ts *testscript.TestScript, _ bool, args []string) {
 	ctx := context.Background()
-	store, err := filestate.Open(ctx, filepath.Join(ts.MkAbs(args[0]), "queue/db/cluster.db"), slog.New(slog.DiscardHandler))
+	path := filepath.Join(ts.MkAbs(args[0]), "queue/db/cluster.db")
+	store, err := filestate.Open(ctx, path, slog.New(slog.DiscardHandler))
 	ts.Check(err)
 	noon := time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
 	digest := manifest.DigestOf([]byte("x"))
@@ -229,9 +231,29 @@ func picture(ts *testscript.TestScript, _ bool, args []string) {
 		store.SetNode(n)
 		store.Set(name, slices.Values(pictures[name]))
 	}
-	if len(args) > 2 {
+	if slices.Contains(args, "held") {
 		ts.Check(store.SetHeld(ctx, &filestate.Held{Since: noon, Detail: "7 of 9 synchronised files are gone"}))
 	}
 	ts.Check(store.Flush(ctx))
+	end := func() {}
+	if slices.Contains(args, "killed") {
+		end = keepAsItIs(ts, path, path+"-wal")
+	}
 	ts.Check(store.Close())
+	end()
+}
+
+// keepAsItIs reads files; what it returns puts back what they held.
+func keepAsItIs(ts *testscript.TestScript, names ...string) (putBack func()) {
+	held := make(map[string][]byte)
+	for _, name := range names {
+		content, err := os.ReadFile(name)
+		ts.Check(err)
+		held[name] = content
+	}
+	return func() {
+		for name, content := range held {
+			ts.Check(os.WriteFile(name, content, 0o640))
+		}
+	}
 }
