@@ -3,7 +3,10 @@ package cli_test
 import (
 	"context"
 	"fmt"
+	"os"
+	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"time"
 
@@ -49,4 +52,24 @@ func herd(ts *testscript.TestScript, _ bool, args []string) {
 		return nil
 	}))
 	ts.Check(db.Close())
+}
+
+// watched: watched FILE PATTERN COMMAND ARG... runs a command, its output in a
+// file, until that matches; interrupted it must then end as after a success.
+func watched(ts *testscript.TestScript, _ bool, args []string) {
+	path, pattern := ts.MkAbs(args[0]), regexp.MustCompile("(?m)"+args[1])
+	out, err := os.Create(path)
+	ts.Check(err)
+	defer out.Close()
+	cmd := exec.Command(args[2], args[3:]...)
+	cmd.Dir, cmd.Stdout, cmd.Stderr = ts.MkAbs("."), out, os.Stderr
+	cmd.Env = append(os.Environ(), "TZ="+ts.Getenv("TZ"))
+	ts.Check(cmd.Start())
+	ts.Defer(func() { _ = cmd.Process.Kill() }) // when it is not what it should be
+	waitUntil(ts, args[1]+" is shown", func() bool {
+		text, err := os.ReadFile(path)
+		return err == nil && pattern.Match(text)
+	})
+	ts.Check(cmd.Process.Signal(os.Interrupt))
+	ts.Check(cmd.Wait())
 }

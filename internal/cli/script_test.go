@@ -78,6 +78,7 @@ func scriptCommands() map[string]func(ts *testscript.TestScript, neg bool, args 
 		"picture": picture,
 		"owned":   owned,
 		"agents":  herd,
+		"watched": watched,
 	}
 }
 
