@@ -171,7 +171,7 @@ func (c *applying) storeAll(ctx context.Context, log *slog.Logger, list [][]byte
 	c.diff = difference{}
 	return c.store(ctx, log, list, func(ctx context.Context, data []byte) error {
 		if err := c.diff.add(ctx, c.w.sink, data); err != nil && ctx.Err() == nil {
-			log.Debug("Groups could not be compared", "error", logging.Quote(err.Error()))
+			log.Debug("Groups could not be compared", "error", logging.Cut(err.Error()))
 		}
 		return c.w.sink.SetSyncGroups(ctx, data)
 	})

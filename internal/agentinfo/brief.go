@@ -52,7 +52,7 @@ func (c *reporting) sendBoth(ctx context.Context, log *slog.Logger, total *chunk
 		if ctx.Err() != nil || errors.Is(err, session.ErrClosed) {
 			return err
 		}
-		log.Debug("The master does not take agents in brief.", "error", logging.Quote(err.Error()))
+		log.Debug("The master does not take agents in brief.", "error", logging.Cut(err.Error()))
 		return errNotBrief
 	}
 	err = c.stream(ctx, log, total, flow{cmdString, setCommand, func(ctx context.Context, after agent.ID) (*portion, error) {

@@ -165,7 +165,7 @@ func (j job) do(ctx context.Context, log *slog.Logger) (chunks [][]byte, r Resul
 		return nil, r, fail(fault.NotJSON, "error while trying to load JSON: %v", err)
 	}
 	if str.Command != j.kind.Command {
-		log.Warn("The peer names another database command than ours, which is the one that counts.", "theirs", logging.Quote(str.Command))
+		log.Warn("The peer names another database command than ours, which is the one that counts.", "theirs", logging.Cut(str.Command))
 	}
 	r, err = j.kind.Store(ctx, log, str.Chunks)
 	if err != nil {
@@ -176,7 +176,7 @@ func (j job) do(ctx context.Context, log *slog.Logger) (chunks [][]byte, r Resul
 
 func tell(ctx context.Context, s *session.Session, log *slog.Logger, command string, payload []byte) {
 	if _, err := s.Request(ctx, command, payload); err != nil && ctx.Err() == nil && !errors.Is(err, session.ErrClosed) {
-		log.Debug("The report was not taken", "command", command, "error", logging.Quote(err.Error()))
+		log.Debug("The report was not taken", "command", command, "error", logging.Cut(err.Error()))
 	}
 }
 

@@ -165,7 +165,8 @@ func (e *env) finish(program string, err error) int {
 	return exitFailed
 }
 
-// oneLine joins the lines of joined errors.
+// oneLine joins the lines of joined errors. They may hold what a node or an agent
+// said.
 func oneLine(text string) string {
-	return strings.ReplaceAll(strings.TrimSpace(text), "\n", "; ")
+	return printable(strings.ReplaceAll(strings.TrimSpace(text), "\n", "; "))
 }

@@ -3,6 +3,7 @@ package cli
 import (
 	"fmt"
 	"strings"
+	"unicode"
 
 	"testudo/internal/doctor"
 	"testudo/internal/home"
@@ -76,7 +77,7 @@ func doctorText(r doctor.Report) string {
 // printable takes out what could steer a terminal.
 func printable(text string) string {
 	return strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f {
+		if unicode.IsControl(r) {
 			return '?'
 		}
 		return r

@@ -31,7 +31,7 @@ func TestSignalText(t *testing.T) {
 }
 
 func TestOneLine(t *testing.T) {
-	if got, want := oneLine("a: b\nc: d\n"), "a: b; c: d"; got != want {
+	if got, want := oneLine("a: b\nc: d\x1b[2J\u009b\n"), "a: b; c: d?[2J?"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }

@@ -1,6 +1,8 @@
 package cluster
 
 import (
+	"bytes"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -9,6 +11,7 @@ import (
 	"time"
 
 	"testudo/internal/fault"
+	"testudo/internal/logging"
 	"testudo/internal/memnet"
 	"testudo/internal/peertest"
 )
@@ -134,6 +137,33 @@ func TestMaster_Handshake(t *testing.T) {
 			w.join("w1") // nothing has suffered
 		})
 	}
+}
+
+// What a stranger sends is escaped once in the log, so that it can be read there.
+func TestMaster_HandshakeInTheLog(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		var out bytes.Buffer
+		w := newWorld(t, func(c *MasterConfig) { c.Log = slog.New(logging.NewHandler(&out, slog.LevelInfo, false)) })
+		g := w.dial("10.0.0.3")
+		g.Raw([]byte("GET / HTTP/1.1\r\nHost: x\r\n\r\n")) // a length far too large
+		g.WantClosed()
+		g = w.dial("10.0.0.4")
+		g.Send(1, "a\x01\\", "") // another command than hello
+		g.WantClosed()
+		synctest.Wait()
+		w.stop()
+		if err := <-w.served; err != nil {
+			t.Fatal(err)
+		}
+		w.served <- nil // for the end of the world
+		for _, want := range []string{
+			`detail="frame 'TP/1.1\r\nHos' of `, `detail="first command is 'a\x01\\': no hello"`,
+		} {
+			if !strings.Contains(out.String(), want) {
+				t.Errorf("no %s in\n%s", want, out.String())
+			}
+		}
+	})
 }
 
 // A master that stops closes all connections, in whatever state, and waits.

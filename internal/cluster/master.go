@@ -152,7 +152,7 @@ func (m *Master) serveConn(ctx context.Context, conn net.Conn, v *visitor) {
 		if ctx.Err() == nil {
 			m.memory.stranger(hostOf(conn.RemoteAddr()), err)
 			m.strangers.Log(stranger, slog.LevelError, "Error during handshake with incoming connection: "+connectionText(err)+".",
-				address(conn), slog.String("detail", logging.Quote(err.Error())))
+				address(conn), slog.String("detail", logging.Cut(err.Error())))
 		}
 		return
 	}

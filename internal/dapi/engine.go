@@ -94,7 +94,7 @@ func (e *engine) Close() {
 // refuse logs what another node or process answered that cannot be used.
 func (e *engine) refuse(j *job, what string, err error) {
 	e.refusals.Log(e.cfg.Log, slog.LevelError, "Error in distributed API: "+what+": "+logging.Quote(err.Error()),
-		slog.String("function", logging.Quote(j.Function.Key())))
+		slog.String("function", logging.Cut(j.Function.Key())))
 }
 
 // job is a request that this node answers.
@@ -175,7 +175,7 @@ func (e *engine) failed(r *Request, err error) result.Outcome {
 	var numbered *fault.Error
 	if !errors.As(err, &numbered) && !errors.Is(err, context.Canceled) && !errors.Is(err, errAskerGone) {
 		e.refusals.Log(e.cfg.Log, slog.LevelError, "Error in distributed API: "+logging.Quote(err.Error()),
-			slog.String("function", logging.Quote(r.Function.Key())))
+			slog.String("function", logging.Cut(r.Function.Key())))
 	}
 	return result.Outcome{Err: e.origin(r).Blame(err)}
 }
@@ -198,9 +198,9 @@ func (e *engine) finished(j *job, r reply) {
 		return
 	}
 	for _, hop := range j.seen.Hops {
-		e.cfg.Log.Debug("Answer of a node", "node", logging.Quote(hop.Node), "id", logging.Quote(j.id), "there", hop.ID,
+		e.cfg.Log.Debug("Answer of a node", "node", logging.Cut(hop.Node), "id", logging.Cut(j.id), "there", hop.ID,
 			"took", hop.Took, "code", hop.Code)
 	}
-	e.cfg.Log.Debug("Answered request", "function", logging.Quote(j.Function.Key()), "id", logging.Quote(j.id),
+	e.cfg.Log.Debug("Answered request", "function", logging.Cut(j.Function.Key()), "id", logging.Cut(j.id),
 		"took", j.seen.Took, "bytes", j.seen.Bytes, "code", j.seen.Code)
 }

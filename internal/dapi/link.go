@@ -255,7 +255,7 @@ func (l *link) answered(id string, data session.Pieces, err error) (session.Repl
 
 // unknown answers what came for nobody: too late as a rule.
 func (l *link) unknown(id string) (session.Reply, error) {
-	l.s.Log().Debug("An answer came for nobody", "id", logging.Quote(id))
+	l.s.Log().Debug("An answer came for nobody", "id", logging.Cut(id))
 	if l.e.master {
 		return session.Reply{}, fault.New(fault.NoForwarding, nil)
 	}

@@ -93,7 +93,7 @@ func (e *engine) call(ctx context.Context, j *job, f *Function) (o result.Outcom
 	defer func() {
 		if p := recover(); p != nil {
 			e.cfg.Log.Error("Error in distributed API: a function panicked: "+logging.Quote(fmt.Sprint(p)),
-				"function", f.Key(), "stack", logging.Quote(string(debug.Stack())))
+				"function", f.Key(), "stack", string(debug.Stack()))
 			o = result.Outcome{Err: e.origin(j.Request).Blame(errPanic)}
 		}
 	}()

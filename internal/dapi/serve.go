@@ -175,7 +175,7 @@ const cmdNewString = "new_str"
 func (l *link) replyError(ctx context.Context, id string, err error) {
 	payload := append([]byte(id+" "), fault.From(err).JSON()...)
 	if _, err := l.s.Request(ctx, cmdError, payload); err != nil && ctx.Err() == nil {
-		l.e.cfg.Log.Debug("Error sending a DAPI error", "to", logging.Quote(l.peer()), "error", logging.Quote(err.Error()))
+		l.e.cfg.Log.Debug("Error sending a DAPI error", "to", logging.Cut(l.peer()), "error", logging.Cut(err.Error()))
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/slogtest"
@@ -223,6 +224,20 @@ func TestQuote(t *testing.T) {
 				t.Errorf("got %q, want %q", got, tc.want)
 			}
 		})
+	}
+}
+
+// The value of an attribute is escaped once, and no longer than a quoted text.
+func TestCut(t *testing.T) {
+	for in, want := range map[string]string{
+		"w1": ` from=w1`, "a\nb": ` from="a\nb"`, `a\b`: ` from="a\\b"`,
+		strings.Repeat("é", 256): ` from=` + strconv.Quote(strings.Repeat("é", 256)),
+		strings.Repeat("é", 257): ` from=` + strconv.Quote(strings.Repeat("é", 256)+"…"),
+		strings.Repeat("x", 300): ` from=` + strconv.Quote(strings.Repeat("x", 256)+"…"),
+	} {
+		if got := line(t, false, slog.LevelInfo, "m", slog.String("from", Cut(in))); !strings.HasSuffix(got, want+"\n") {
+			t.Errorf("%s, want %s", got, want)
+		}
 	}
 }
 

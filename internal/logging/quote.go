@@ -14,16 +14,33 @@ const (
 	maxQuoted  = 256      // characters
 )
 
-// Quote makes text that came from a peer fit to stand in a message, for
-// instance between single quotes, which it leaves alone: backslashes, control
-// characters, line ends, invisible characters and bytes that are no UTF-8 are
-// escaped as in Go, and what is beyond 256 characters is cut, which a final …
-// shows.
+// Quote makes text that came from a peer fit to stand in a message (for the value
+// of an attribute there is Cut), for instance between single quotes, which it
+// leaves alone: backslashes, control characters, line ends, invisible characters
+// and bytes that are no UTF-8 are escaped as in Go, and what is beyond 256
+// characters is cut, which a final … shows.
 func Quote(s string) string {
 	if len(s) <= maxQuoted && plain(s) && !strings.Contains(s, `\`) {
 		return s
 	}
 	return string(appendQuoted(nil, s, maxQuoted, `\`))
+}
+
+// Cut makes text that came from a peer fit to be the value of an attribute, which
+// is escaped when it is written: what is beyond 256 characters is cut, which a
+// final … shows.
+func Cut(s string) string {
+	if len(s) <= maxQuoted {
+		return s
+	}
+	n := 0
+	for i := range s {
+		if n == maxQuoted {
+			return s[:i] + "…"
+		}
+		n++
+	}
+	return s
 }
 
 // appendQuoted writes at most limit characters of s, escaping what does not

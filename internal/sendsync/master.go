@@ -244,7 +244,7 @@ func (c *asking) fail(ctx context.Context, client, daemon string, why error) {
 // undelivered logs that an answer has not reached its worker.
 func (c *asking) undelivered(client string, err error) {
 	c.m.refusals.Log(c.m.log, slog.LevelError, "Error sending sendsync response to worker: "+logging.Quote(err.Error()),
-		slog.String("worker", c.s.Name()), slog.String("client", logging.Quote(client)))
+		slog.String("worker", c.s.Name()), slog.String("client", logging.Cut(client)))
 }
 
 // sentence is an error as the original sends it: printed.

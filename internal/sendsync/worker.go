@@ -207,5 +207,5 @@ func (w *Worker) failed(_ context.Context, _ *session.Session, payload []byte) (
 // for has been done, and it does not know.
 func (w *Worker) undelivered(client string) {
 	w.refusals.Log(w.log, slog.LevelError, "Error sending sendsync response to local client: it has gone",
-		slog.String("client", logging.Quote(client)))
+		slog.String("client", logging.Cut(client)))
 }

@@ -80,7 +80,7 @@ func (s *Session) Introduce(ctx context.Context) error {
 		return err
 	}
 	if err := s.setPeer(answer, true); err != nil {
-		s.log.Debug("The master's introduction makes no sense", "error", logging.Quote(err.Error()))
+		s.log.Debug("The master's introduction makes no sense", "error", logging.Cut(err.Error()))
 	}
 	return nil
 }
@@ -148,7 +148,7 @@ func (s *Session) expire(ctx context.Context) {
 // one line, since a peer could think of any number of them.
 func (s *Session) logRefusal(command string, r route, err error) {
 	if r.unknown {
-		s.refusals.Log(s.log, slog.LevelDebug, "Unknown command", slog.String("command", quoteCommand(command)))
+		s.refusals.Log(s.log, slog.LevelDebug, "Unknown command", slog.String("command", logging.Cut(command)))
 		return
 	}
 	s.refusals.Log(s.log, slog.LevelError,

@@ -51,7 +51,7 @@ func (s *Session) AcceptHello(ctx context.Context) (Hello, error) {
 	s.cfg.Metrics.FrameReceived()
 	if frame.Command != cmdHello {
 		s.cfg.Metrics.FrameRefused("no_hello")
-		return Hello{}, fmt.Errorf("first command is %s: %w", quoteCommand(frame.Command), ErrNoHello)
+		return Hello{}, fmt.Errorf("first command is '%s': %w", frame.Command, ErrNoHello)
 	}
 	s.calls.keepClear(frame.Counter)
 	h := Hello{counter: frame.Counter}

@@ -36,9 +36,9 @@ type RefusedError struct {
 	Err     error  // ErrToken, ErrSealed or ErrTokenPolicy when the payload is the reason, else nil
 }
 
-// Error quotes the command, which may hold anything.
+// Error has the command in it as it came: who shows it escapes it.
 func (e *RefusedError) Error() string {
-	s := fmt.Sprintf("frame %q of %d bytes refused: %s", e.Command, e.Length, e.Reason)
+	s := fmt.Sprintf("frame '%s' of %d bytes refused: %s", e.Command, e.Length, e.Reason)
 	if e.Err != nil {
 		s += ": " + e.Err.Error()
 	}
