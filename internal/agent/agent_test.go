@@ -122,7 +122,7 @@ func TestReadKeys(t *testing.T) {
 		{ID: 4, Text: "004", Name: "older", Address: "any", Secret: NewSecret("dd"), Removed: true},
 		{ID: 10, Text: "010", Name: "last", Address: "any", Secret: NewSecret("ee")},
 	}
-	if d := cmp.Diff(want, keys, cmp.AllowUnexported(Secret{})); d != "" {
+	if d := cmp.Diff(want, keys); d != "" {
 		t.Error(d)
 	}
 	wantBad := []LineError{{8, ErrID}, {9, ErrKeyLine}, {10, ErrKeyLineLong}}
@@ -150,8 +150,11 @@ func TestSecret_NeverShows(t *testing.T) {
 	var log strings.Builder
 	slog.New(slog.NewJSONHandler(&log, nil)).Info("x", "key", k.Secret, "all", k)
 	slog.New(slog.NewTextHandler(&log, nil)).Info("x", "key", k.Secret, "all", k)
+	within := struct{ key Key }{k} // nobody can call a method of what is in such a field
+	slog.New(slog.NewTextHandler(&log, nil)).Info("x", "within", within)
+	slog.New(slog.NewJSONHandler(&log, nil)).Info("x", "within", within)
 	for _, text := range []string{
-		fmt.Sprint(k), fmt.Sprintf("%+v %#v %q %x %d", k, k, k.Secret, k.Secret, k.Secret), log.String(),
+		fmt.Sprint(k), fmt.Sprintf("%v %+v %#v", within, within, within), fmt.Sprint(&within, []any{within}), fmt.Sprintf("%+v %#v %q %x %d", k, k, k.Secret, k.Secret, k.Secret), log.String(),
 	} {
 		if strings.Contains(text, "topsecret") || strings.Contains(text, fmt.Sprintf("%x", "topsecret")) {
 			t.Error(text)

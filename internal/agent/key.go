@@ -14,13 +14,32 @@ const hidden = "***"
 
 // Secret is the key that a node shares with an agent. It never shows itself in a
 // log, an error or a printed value; Reveal is the only way to it.
-type Secret struct{ text string }
+type Secret struct {
+	_    [0]func() // it is compared with Equal: == would compare places
+	text *string   // nil: ""
+}
 
 // NewSecret wraps the text of a key.
-func NewSecret(text string) Secret { return Secret{text} }
+func NewSecret(text string) Secret {
+	if text == "" {
+		return Secret{}
+	}
+	return Secret{text: &text}
+}
 
 // Reveal returns the text of the key.
-func (s Secret) Reveal() string { return s.text }
+func (s Secret) Reveal() string {
+	if s.text == nil {
+		return ""
+	}
+	return *s.text
+}
+
+// Equal tells whether two are the same key.
+func (s Secret) Equal(o Secret) bool { return s.Reveal() == o.Reveal() }
+
+// Missing tells whether there is no key.
+func (s Secret) Missing() bool { return s.text == nil }
 
 // String hides the key.
 func (Secret) String() string { return hidden }
@@ -163,7 +182,7 @@ func ParseKey(line string) (key Key, counts bool, err error) {
 		Text:    parts[0],
 		Name:    name,
 		Address: strings.TrimPrefix(parts[2], "!"),
-		Secret:  Secret{parts[3]},
+		Secret:  NewSecret(parts[3]),
 		Removed: removed,
 	}, true, nil
 }

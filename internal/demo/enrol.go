@@ -64,7 +64,7 @@ func (s *show) enrol(ctx context.Context) error {
 	}
 	e := &Enrolled{Agent: key.Text, Node: asked.Name, Answered: milliseconds(answered), Known: map[string]float64{}}
 	for i, n := range nodes {
-		if seen[i].key.Text != key.Text || seen[i].key.Secret != key.Secret {
+		if seen[i].key.Text != key.Text || !seen[i].key.Secret.Equal(key.Secret) {
 			return fmt.Errorf("%s has another key for %s", n.Name, enrolName)
 		}
 		e.Known[n.Name] = milliseconds(seen[i].after)

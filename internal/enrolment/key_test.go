@@ -19,7 +19,7 @@ func TestNewKey(t *testing.T) {
 		t.Fatal(err)
 	}
 	second, _ := NewKey()
-	if first == second || len(first.Reveal()) != 64 || !plainWord(first.Reveal()) {
+	if first.Equal(second) || len(first.Reveal()) != 64 || !plainWord(first.Reveal()) {
 		t.Error("no key, or the same again")
 	}
 }

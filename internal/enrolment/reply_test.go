@@ -1,6 +1,7 @@
 package enrolment
 
 import (
+	"reflect"
 	"strings"
 	"testing"
 
@@ -74,7 +75,7 @@ func FuzzParseAccepted(f *testing.F) {
 			return
 		}
 		again, err := ParseAccepted(Accepted(key.Text, key.Name, key.Address, key.Secret))
-		if err != nil || again != key {
+		if err != nil || !reflect.DeepEqual(again, key) {
 			t.Fatalf("%+v is read back as %+v, %v", key, again, err)
 		}
 	})

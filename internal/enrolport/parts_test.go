@@ -221,7 +221,7 @@ func TestPassword_IsMadeOnce(t *testing.T) {
 		t.Error(info.Mode(), err)
 	}
 	again, err := Password(root, Owner{-1, -1}, nil)
-	if err != nil || again != first {
+	if err != nil || !again.Equal(first) {
 		t.Error(again.Reveal(), err)
 	}
 }

@@ -21,7 +21,7 @@ type Entry struct {
 
 // Same tells whether two entries have the same line, whenever they were added.
 func (e Entry) Same(o Entry) bool {
-	return e.ID == o.ID && e.Name == o.Name && e.Address == o.Address && e.Secret == o.Secret
+	return e.ID == o.ID && e.Name == o.Name && e.Address == o.Address && e.Secret.Equal(o.Secret)
 }
 
 // Addition is an entry to add.

@@ -1,6 +1,8 @@
 package keystore
 
 import (
+	"fmt"
+	"io"
 	"strings"
 	"time"
 
@@ -24,6 +26,9 @@ type line struct {
 	idEnd, nameEnd, addressEnd, secretEnd uint16
 	kind                                  kind
 }
+
+// Format shows nothing of a line: it has a key.
+func (line) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "***") }
 
 // parseLine reads a line; what is none is kept as a comment, with the error.
 // keep is false for a line with nothing in it.

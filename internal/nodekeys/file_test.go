@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"strings"
 	"testing"
@@ -88,7 +89,7 @@ func TestFile_ManyAtOnce(t *testing.T) {
 	list[1].Name = "a-2" // its id is taken
 	told := 0
 	err := keys.Import(t.Context(), list, false, func(k agent.Key, outcome nodekeys.Outcome, err error) {
-		if want := list[told]; k != want {
+		if want := list[told]; !reflect.DeepEqual(k, want) {
 			t.Fatalf("told of %s in the place of %s", k.Text, want.Text)
 		}
 		if failed := k.Text == "002"; failed != (outcome == nodekeys.Failed) || failed != errors.Is(err, keystore.ErrDuplicateID) {

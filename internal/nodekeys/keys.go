@@ -187,7 +187,7 @@ func (k *Keys) Import(ctx context.Context, list []agent.Key, replace bool, tell 
 	outcomes := make([]Outcome, len(list))
 	err := k.each(ctx, len(list), func(ctx context.Context, i int) error {
 		want := list[i]
-		if p, ok := present[want.Text]; ok && p.Name == want.Name && p.Secret == want.Secret {
+		if p, ok := present[want.Text]; ok && p.Name == want.Name && p.Secret.Equal(want.Secret) {
 			outcomes[i] = Kept
 			return nil
 		}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -84,7 +85,7 @@ func TestText_IsReadBack(t *testing.T) {
 		t.Errorf("got %s", text)
 	}
 	list, err := read(t, "# keys\n\n  "+text+" \r\n12 b !10.0.0.0/24 k12\n")
-	if err != nil || len(list) != 2 || list[0] != k || list[1].Text != "12" || list[1].Address != "10.0.0.0/24" {
+	if err != nil || len(list) != 2 || !reflect.DeepEqual(list[0], k) || list[1].Text != "12" || list[1].Address != "10.0.0.0/24" {
 		t.Errorf("got %v, %v", list, err)
 	}
 }
@@ -125,7 +126,7 @@ func FuzzImport(f *testing.F) {
 			t.Fatalf("%d keys became %d", len(list), len(again))
 		}
 		for i := range list {
-			if list[i] != again[i] {
+			if !reflect.DeepEqual(list[i], again[i]) {
 				t.Fatalf("key %d: another one", i)
 			}
 		}

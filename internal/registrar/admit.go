@@ -71,7 +71,7 @@ func (m *Master) admit(ctx context.Context, w wanted) (keystore.Entry, *denial) 
 		switch {
 		case old.ID == entry.ID:
 			m.rows.do(ctx, deletion(old)) // before the newcomer's row
-		case there && now.Secret != old.Secret:
+		case there && !now.Secret.Equal(old.Secret):
 			m.rows.giveBack(1) // id and row are another's by now
 		default:
 			m.held.end(old.ID)
@@ -247,7 +247,7 @@ func (m *Master) add(ctx context.Context, w wanted, replace []keystore.Entry) (e
 		return entry, internal(w, errQueueFull), nil
 	}
 	secret := w.key
-	if secret == (agent.Secret{}) {
+	if secret.Missing() {
 		var err error
 		if secret, err = enrolment.NewKey(); err != nil {
 			m.rows.giveBack(places)

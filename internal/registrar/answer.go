@@ -106,7 +106,7 @@ func (m *Master) remove(ctx context.Context, id string, purge bool, only *keysto
 		return entry, err
 	}
 	defer release()
-	if now, there := m.cfg.Keys.ByID(id); only != nil && (!there || now.Secret != only.Secret) {
+	if now, there := m.cfg.Keys.ByID(id); only != nil && (!there || !now.Secret.Equal(only.Secret)) {
 		return entry, keystore.ErrUnknown
 	}
 	if !m.rows.reserve(1) {
@@ -191,7 +191,7 @@ func (m *Master) holdAnew(ctx context.Context, entry keystore.Entry) (bool, erro
 func (m *Master) hold(entry keystore.Entry) bool {
 	m.held.hold(entry, time.Now())
 	now, there := m.cfg.Keys.ByID(entry.ID)
-	if !there || now.Secret != entry.Secret {
+	if !there || !now.Secret.Equal(entry.Secret) {
 		m.held.end(entry.ID)
 		return false
 	}

@@ -145,7 +145,7 @@ func (w *world) check(t *testing.T, h *history, kept bool) {
 	names, addresses := map[string]string{}, map[string]string{}
 	for id, e := range live {
 		told, known := h.given[id]
-		if !known || told.Secret != e.Secret || told.Name != e.Name {
+		if !known || !told.Secret.Equal(e.Secret) || told.Name != e.Name {
 			t.Errorf("agent %s is nobody's", id)
 		}
 		if before, taken := names[e.Name]; taken {
@@ -156,7 +156,7 @@ func (w *world) check(t *testing.T, h *history, kept bool) {
 			t.Errorf("%s and %s have the address %s", before, id, e.Address)
 		}
 		addresses[e.Address] = id
-		if row, there := w.db.row(number(e)); !there || row.Name != e.Name || row.Key != e.Secret {
+		if row, there := w.db.row(number(e)); !there || row.Name != e.Name || !row.Key.Equal(e.Secret) {
 			t.Errorf("agent %s has the row %v", id, row)
 		}
 		if h.removed[id] {

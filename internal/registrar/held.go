@@ -65,7 +65,7 @@ func (h *holding) of(entry keystore.Entry) *held {
 	defer h.mu.Unlock()
 	h.expireLocked()
 	if e := h.byID[entry.ID]; e != nil {
-		if one := e.Value.(*held); one.entry.Secret == entry.Secret {
+		if one := e.Value.(*held); one.entry.Secret.Equal(entry.Secret) {
 			return one
 		}
 	}

@@ -118,7 +118,7 @@ func (r *rows) away() bool {
 func (r *rows) uninserted(e keystore.Entry) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	its := func(c change) bool { return c.insert != nil && c.entry.ID == e.ID && c.entry.Secret == e.Secret }
+	its := func(c change) bool { return c.insert != nil && c.entry.ID == e.ID && c.entry.Secret.Equal(e.Secret) }
 	return slices.ContainsFunc(r.waiting, its) || slices.ContainsFunc(r.retrying, its)
 }
 
@@ -181,7 +181,7 @@ func (r *rows) one(ctx context.Context, c change) error {
 	}
 	defer done()
 	if c.insert != nil {
-		if now, there := r.keys.ByID(c.entry.ID); !there || now.Secret != c.entry.Secret {
+		if now, there := r.keys.ByID(c.entry.ID); !there || !now.Secret.Equal(c.entry.Secret) {
 			return nil // removed meanwhile
 		}
 		return r.agents.Insert(ctx, *c.insert)

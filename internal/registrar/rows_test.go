@@ -43,7 +43,7 @@ func TestRows_DatabaseAwayAndBack(t *testing.T) {
 			t.Errorf("%d keys, %d rows", len(live), w.db.len())
 		}
 		for _, e := range live {
-			if row, there := w.db.row(number(e)); !there || row.Key != e.Secret || row.Groups[0] != "web" {
+			if row, there := w.db.row(number(e)); !there || !row.Key.Equal(e.Secret) || row.Groups[0] != "web" {
 				t.Errorf("%v: %v", e, row)
 			}
 		}

@@ -378,7 +378,7 @@ func TestRegister_Row(t *testing.T) {
 		w := newWorld(t, tweaks...)
 		e := w.enrols(t, line("web-01", "G:'web,default,web'", "IP:'10.0.0.0/8'"))
 		row, _ := w.db.row(1)
-		if row.Name != "web-01" || row.RegisterIP != "10.0.0.0" || row.Key != e.Secret || row.GroupSync != sync ||
+		if row.Name != "web-01" || row.RegisterIP != "10.0.0.0" || !row.Key.Equal(e.Secret) || row.GroupSync != sync ||
 			agent.GroupsText(row.Groups) != "web,default" || time.Since(time.Unix(row.Added, 0)) > time.Minute {
 			t.Errorf("%+v", row)
 		}

@@ -33,7 +33,7 @@ func TestWorker_CutAfterTheDecision(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if live := w.liveKeys(t); len(live) != 1 || live[reg.Entry.ID].Secret != reg.Entry.Secret {
+		if live := w.liveKeys(t); len(live) != 1 || !live[reg.Entry.ID].Secret.Equal(reg.Entry.Secret) {
 			t.Error(live)
 		}
 	}, keeping)
@@ -213,7 +213,7 @@ func TestWorker_Learns(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(learnt) != 1 || learnt[0].Secret != reg.Entry.Secret || learnt[0].Address != "10.0.0.0/8" || reg.Address != "10.0.0.0/255.0.0.0" {
+	if len(learnt) != 1 || !learnt[0].Secret.Equal(reg.Entry.Secret) || learnt[0].Address != "10.0.0.0/8" || reg.Address != "10.0.0.0/255.0.0.0" {
 		t.Error(learnt, reg.Address)
 	}
 	if !strings.Contains(w.log.String(), `from="worker w1"`) {

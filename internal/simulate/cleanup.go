@@ -42,8 +42,8 @@ func Cleanup(ctx context.Context, o Options) (removed Removed, err error) {
 
 // removeKeys takes the keys of our agents away, which it returns, where the
 // master's home is known.
-func (s *Simulation) removeKeys(ctx context.Context) (map[agent.ID]string, error) {
-	ids := map[agent.ID]string{}
+func (s *Simulation) removeKeys(ctx context.Context) (map[agent.ID]agent.Secret, error) {
+	ids := map[agent.ID]agent.Secret{}
 	if s.root == nil {
 		return ids, nil
 	}
@@ -127,7 +127,7 @@ func awaitHome(ctx context.Context, n node, holds func(root *os.Root) (bool, err
 }
 
 // deleteAgents deletes the simulated agents in one node's database.
-func (s *Simulation) deleteAgents(ctx context.Context, n *node) (map[agent.ID]string, error) {
+func (s *Simulation) deleteAgents(ctx context.Context, n *node) (map[agent.ID]agent.Secret, error) {
 	c, err := dial(ctx, n)
 	if err != nil {
 		return nil, err

@@ -50,7 +50,7 @@ func compareHome(dir string, given map[agent.ID]agent.Key) (HomeReport, error) {
 		want, ok := given[k.ID]
 		switch {
 		case !ok || k.Removed:
-		case k.Name == want.Name && k.Secret == want.Secret:
+		case k.Name == want.Name && k.Secret.Equal(want.Secret):
 			r.Have++
 		default:
 			r.Other++

@@ -75,10 +75,10 @@ func writeKeys(root *os.Root, k *keyFile) error {
 		b.WriteByte('\n')
 	}
 	for _, id := range slices.Sorted(maps.Keys(k.ours)) {
-		fmt.Fprintf(&b, "%s %s any %s\n", id, Name(id), k.ours[id])
+		fmt.Fprintf(&b, "%s %s any %s\n", id, Name(id), k.ours[id].Reveal())
 	}
 	if b.Len() == 0 {
-		fmt.Fprintf(&b, "%s !%s any %s\n", k.highest, Name(k.highest), newKey())
+		fmt.Fprintf(&b, "%s !%s any %s\n", k.highest, Name(k.highest), newKey().Reveal())
 	}
 	options := atomicfile.Options{UID: atomicfile.Keep, GID: atomicfile.Keep, Sync: true}
 	if _, err := root.Lstat(keysPath); errors.Is(err, fs.ErrNotExist) {

@@ -3,6 +3,7 @@ package simulate
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"net"
 	"os"
 	"path/filepath"
@@ -111,7 +112,7 @@ func TestKeys_NeverEmpty(t *testing.T) {
 	if err := root.Mkdir("etc", 0o750); err != nil {
 		t.Fatal(err)
 	}
-	k := keysOf(t, "100001 sim-100001 any "+newKey()+"\n")
+	k := keysOf(t, "100001 sim-100001 any "+newKey().Reveal()+"\n")
 	clear(k.ours)
 	if err := writeKeys(root, k); err != nil {
 		t.Fatal(err)
@@ -259,7 +260,7 @@ func FuzzReadKeys(f *testing.F) {
 			return
 		}
 		for id, key := range k.ours {
-			if !bytes.Contains(text, []byte(Name(id))) || !bytes.Contains(text, []byte(key)) {
+			if !bytes.Contains(text, []byte(Name(id))) || !bytes.Contains(text, []byte(key.Reveal())) {
 				t.Errorf("agent %s was made up", id)
 			}
 		}
@@ -267,4 +268,11 @@ func FuzzReadKeys(f *testing.F) {
 			t.Errorf("the lines of others are read differently again: %v", err)
 		}
 	})
+}
+
+func TestKeyFile_NeverShowsItsKeys(t *testing.T) {
+	k := &keyFile{ours: map[agent.ID]agent.Secret{7: newKey()}, others: []byte("008 a any " + newKey().Reveal())}
+	if text := fmt.Sprintf("%v %+v %#v %s %v", k, k, *k, k, struct{ ours map[agent.ID]agent.Secret }{k.ours}); strings.Contains(text, keyMark) {
+		t.Error(text)
+	}
 }

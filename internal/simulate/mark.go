@@ -38,10 +38,10 @@ func Name(id agent.ID) string { return namePrefix + strconv.Itoa(int(id)) }
 // Group is the name of the i-th simulated group.
 func Group(i int) string { return fmt.Sprintf("sim-group-%04d", i) }
 
-func newKey() string {
+func newKey() agent.Secret {
 	random := make([]byte, (keyDigits-len(keyMark))/2)
 	_, _ = rand.Read(random) // never fails
-	return keyMark + hex.EncodeToString(random)
+	return agent.NewSecret(keyMark + hex.EncodeToString(random))
 }
 
 // ours says whether a line of client.keys is of a simulated agent, living or
@@ -61,16 +61,19 @@ func ours(line []byte) (id agent.ID, mine bool) {
 
 // keyFile is what matters of a client.keys.
 type keyFile struct {
-	ours    map[agent.ID]string // keys of the simulated agents
-	highest agent.ID            // of all ids, removed agents' included
-	others  []byte              // the lines that are not ours, as they are
+	ours    map[agent.ID]agent.Secret // keys of the simulated agents
+	highest agent.ID                  // of all ids, removed agents' included
+	others  []byte                    // the lines that are not ours, as they are
 }
+
+// Format shows nothing of the file: most of it is keys.
+func (keyFile) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "***") }
 
 // maxKeyLine bounds a line of client.keys.
 const maxKeyLine = 64 << 10
 
 func readKeys(r io.Reader) (*keyFile, error) {
-	k := &keyFile{ours: map[agent.ID]string{}}
+	k := &keyFile{ours: map[agent.ID]agent.Secret{}}
 	in := bufio.NewReaderSize(r, maxKeyLine)
 	for {
 		line, err := in.ReadSlice('\n')
@@ -81,7 +84,7 @@ func readKeys(r io.Reader) (*keyFile, error) {
 			case !mine:
 				k.others = append(k.others, line...)
 			case fields[1] == Name(id):
-				k.ours[id] = fields[3]
+				k.ours[id] = agent.NewSecret(fields[3])
 			}
 		}
 		if err == io.EOF {

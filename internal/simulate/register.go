@@ -57,9 +57,9 @@ func (s *Simulation) register(ctx context.Context) ([]agent.ID, error) {
 
 // registerKeys gives every agent its key, in the master's client.keys where the
 // master's home is known.
-func (s *Simulation) registerKeys(ctx context.Context) (map[agent.ID]string, error) {
+func (s *Simulation) registerKeys(ctx context.Context) (map[agent.ID]agent.Secret, error) {
 	highest := agent.ID(0)
-	keys := &keyFile{ours: map[agent.ID]string{}}
+	keys := &keyFile{ours: map[agent.ID]agent.Secret{}}
 	for i := range s.nodes {
 		c, err := dial(ctx, &s.nodes[i])
 		if err != nil {
@@ -96,14 +96,14 @@ func (s *Simulation) registerKeys(ctx context.Context) (map[agent.ID]string, err
 }
 
 // ourAgents are the simulated agents in a database, with their keys.
-func ourAgents(ctx context.Context, c *client) (map[agent.ID]string, error) {
-	found := map[agent.ID]string{}
+func ourAgents(ctx context.Context, c *client) (map[agent.ID]agent.Secret, error) {
+	found := map[agent.ID]agent.Secret{}
 	type row struct {
 		ID  agent.ID
 		Key string
 	}
 	err := walk(ctx, c, "id, internal_key AS key", func(r row) int64 {
-		found[r.ID] = r.Key
+		found[r.ID] = agent.NewSecret(r.Key)
 		return int64(r.ID)
 	})
 	return found, err
@@ -124,7 +124,7 @@ func walk[R any](ctx context.Context, c *client, columns string, each func(R) (i
 }
 
 // insertAgents inserts the rows that a node's database lacks.
-func (s *Simulation) insertAgents(ctx context.Context, n *node, ids []agent.ID, keys map[agent.ID]string) error {
+func (s *Simulation) insertAgents(ctx context.Context, n *node, ids []agent.ID, keys map[agent.ID]agent.Secret) error {
 	c, err := dial(ctx, n)
 	if err != nil {
 		return err
@@ -140,7 +140,7 @@ func (s *Simulation) insertAgents(ctx context.Context, n *node, ids []agent.ID, 
 	})
 	now := time.Now().Unix()
 	return s.parallel(ctx, n, "Agents inserted on "+n.name, len(missing), func(ctx context.Context, c *client, i int) error {
-		text, err := json.Marshal(newAgent{missing[i], Name(missing[i]), now, "any", keys[missing[i]]})
+		text, err := json.Marshal(newAgent{missing[i], Name(missing[i]), now, "any", keys[missing[i]].Reveal()})
 		if err != nil {
 			return err
 		}
