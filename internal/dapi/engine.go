@@ -12,6 +12,7 @@ import (
 	"testudo/internal/logging"
 	"testudo/internal/metrics"
 	"testudo/internal/result"
+	"testudo/internal/runners"
 	"testudo/internal/session"
 )
 
@@ -67,8 +68,11 @@ type engine struct {
 
 	life    context.Context // of functions that outlive their asker
 	end     context.CancelFunc
-	running *runners
+	running *runners.Runners
 }
+
+// mostIdle is how many goroutines wait for another function.
+const mostIdle = 16
 
 func newEngine(cfg Config, master bool, r *Registry) *engine {
 	cfg = cfg.withDefaults()
@@ -80,7 +84,7 @@ func newEngine(cfg Config, master bool, r *Registry) *engine {
 		answers: answers{most: cfg.AnswerBytes},
 	}
 	e.life, e.end = context.WithCancel(context.Background())
-	e.running = newRunners(e.life)
+	e.running = runners.New(e.life, mostIdle)
 	return e
 }
 
@@ -88,7 +92,7 @@ func newEngine(cfg Config, master bool, r *Registry) *engine {
 // nobody asks any more.
 func (e *engine) Close() {
 	e.end()
-	e.running.all.Wait()
+	e.running.Wait()
 }
 
 // refuse logs what another node or process answered that cannot be used.

@@ -63,7 +63,7 @@ func (e *engine) within(ctx context.Context, j *job, f *Function, release func()
 	}
 	defer cancel()
 	done := make(chan result.Outcome, 1)
-	e.running.run(func() {
+	e.running.Go(func() {
 		defer release()
 		if f == nil {
 			done <- e.fallBack(ctx, j)

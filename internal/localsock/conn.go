@@ -115,7 +115,9 @@ func (c *conn) later(f wire.Frame, text string, task func(ctx context.Context)) 
 	}
 	c.underWay.Add(1)
 	c.held.Add(size)
-	c.tasks.Go(func() {
+	c.tasks.Add(1)
+	c.server.hands.Go(func() {
+		defer c.tasks.Done()
 		task(c.ctx)
 		c.heard.Store(time.Now().UnixNano()) // it has had to wait for us
 		c.held.Add(-size)

@@ -38,6 +38,7 @@ func FuzzServer(f *testing.F) {
 			return api(ctx, client, request, take)
 		},
 	})
+	f.Cleanup(s.start(context.Background()))
 	f.Fuzz(func(_ *testing.T, data []byte) {
 		near, far := net.Pipe()
 		c := s.admit(far)

@@ -15,10 +15,14 @@ import (
 	"time"
 
 	"testudo/internal/logging"
+	"testudo/internal/runners"
 	"testudo/internal/session"
 	"testudo/internal/unixsock"
 	"testudo/internal/wire"
 )
+
+// mostFree is how many goroutines wait for another client, or task of one.
+const mostFree = 128
 
 // idSpace is the number of client ids (docs/local.md §1).
 const idSpace = 1 << 20
@@ -44,10 +48,7 @@ type Server struct {
 	slow     atomic.Int64
 	failed   atomic.Int64
 
-	clients sync.WaitGroup
-
-	next chan *conn   // clients for goroutines that are free
-	free atomic.Int32 // how many these are
+	hands *runners.Runners // of clients and of their tasks; from Serve on
 
 	mu    sync.Mutex
 	conns map[uint32]*conn
@@ -70,7 +71,7 @@ func NewServer(o Options, c Commands) *Server {
 	o = o.withDefaults()
 	s := &Server{
 		o: o, root: o.Log, log: o.Log.With(logging.Tag("Local Server")), limits: o.limits(), commands: c,
-		ctx: context.Background(), conns: make(map[uint32]*conn), next: make(chan *conn),
+		ctx: context.Background(), conns: make(map[uint32]*conn),
 	}
 	s.routes = s.table()
 	return s
@@ -112,12 +113,12 @@ func (s *Server) Serve(ctx context.Context, ln *unixsock.Listener) error {
 // start makes the server ready for clients; stop ends them and waits for them.
 func (s *Server) start(ctx context.Context) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
-	s.ctx = ctx
-	s.clients.Go(s.watch)
+	s.ctx, s.hands = ctx, runners.New(ctx, mostFree)
+	s.hands.Go(s.watch)
 	return func() {
 		cancel()
 		s.each(func(c *conn) { c.conn.Close() })
-		s.clients.Wait()
+		s.hands.Wait()
 	}
 }
 
@@ -127,33 +128,10 @@ func (s *Server) meet(nc net.Conn) {
 	if c == nil {
 		return
 	}
-	select {
-	case s.next <- c: // to one that is free
-	default:
-		s.clients.Go(func() { s.work(c) })
-	}
-}
-
-// mostFree is how many goroutines wait for another client when theirs has gone: a
-// new one would have to grow its stack first.
-const mostFree = 64
-
-// work serves one client after the other.
-func (s *Server) work(c *conn) {
-	for c != nil {
+	s.hands.Go(func() {
 		c.serve()
 		s.leave(c)
-		if s.free.Add(1) > mostFree {
-			s.free.Add(-1)
-			return
-		}
-		select {
-		case c = <-s.next:
-		case <-s.ctx.Done():
-			c = nil
-		}
-		s.free.Add(-1)
-	}
+	})
 }
 
 // admit enters a client under a new id, or closes the connection.

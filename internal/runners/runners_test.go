@@ -1,4 +1,4 @@
-package dapi
+package runners
 
 import (
 	"context"
@@ -11,13 +11,14 @@ import (
 func TestRunners(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, end := context.WithCancel(t.Context())
-		r := newRunners(ctx)
+		const most = 16
+		r := New(ctx, most)
 		for range 3 {
-			const functions = 5 * mostIdle
+			const functions = 5 * most
 			ran := make(chan struct{}, functions)
 			may := make(chan struct{})
 			for range functions {
-				r.run(func() {
+				r.Go(func() {
 					<-may
 					ran <- struct{}{}
 				})
@@ -28,15 +29,15 @@ func TestRunners(t *testing.T) {
 			}
 			close(may)
 			synctest.Wait()
-			if idle := r.idle.Load(); len(ran) != functions || idle < 1 || idle > mostIdle {
+			if idle := r.idle.Load(); len(ran) != functions || idle < 1 || idle > most {
 				t.Fatalf("%d functions ran, %d goroutines wait", len(ran), idle)
 			}
 		}
 		end()
-		r.all.Wait()
+		r.Wait()
 		after := make(chan struct{})
-		r.run(func() { close(after) })
+		r.Go(func() { close(after) })
 		<-after
-		r.all.Wait()
+		r.Wait()
 	})
 }
