@@ -40,6 +40,7 @@ type Local struct {
 	mu      sync.Mutex
 	learned map[string]*learned // by id
 	seen    fs.FileInfo         // the file that has them all, as we left it
+	ours    fs.FileInfo         // the last file that we have added to
 }
 
 // learned is a key that the master's file may not have yet.
@@ -157,12 +158,13 @@ func (l *Local) putBackLocked() error {
 	if err != nil {
 		return fmt.Errorf("read %s: %w", keysPath, err)
 	}
-	for line := range strings.Lines(text) {
-		id, _, _ := strings.Cut(line, " ")
-		delete(l.learned, id) // it has arrived
-	}
+	newest := l.arrivedLocked(text, file.seen)
 	missing := make([]Entry, 0, len(l.learned))
 	for _, id := range slices.Sorted(maps.Keys(l.learned)) {
+		if number(id) < newest {
+			delete(l.learned, id) // the file is newer than the key, whose agent is gone
+			continue
+		}
 		l.learned[id].back++
 		missing = append(missing, l.learned[id].entry)
 	}
@@ -171,6 +173,24 @@ func (l *Local) putBackLocked() error {
 		l.seen = after
 	}
 	return err
+}
+
+// arrivedLocked does not wait any more for what a file has, and gives the highest
+// id by which that shows its age: ids are given in their order, so that whoever
+// has a lower one was there before. A line that may be our own shows nothing.
+func (l *Local) arrivedLocked(text string, info fs.FileInfo) (newest int) {
+	ours := l.ours != nil && info != nil && os.SameFile(l.ours, info)
+	for line := range strings.Lines(text) {
+		id, _, _ := strings.Cut(line, " ")
+		if _, learnt := l.learned[id]; !learnt || !ours {
+			newest = max(newest, number(id))
+		}
+	}
+	for line := range strings.Lines(text) {
+		id, _, _ := strings.Cut(line, " ")
+		delete(l.learned, id)
+	}
+	return newest
 }
 
 // appendLocked adds entries to the file, again if another one takes its place
@@ -212,6 +232,7 @@ func (l *Local) appendOnce(entries []Entry) (before, after fs.FileInfo, err erro
 	if n, err := f.Write(data); err != nil {
 		return nil, nil, errors.Join(err, cutFile(l.root, keysPath, before.Size(), before.Size()+int64(n)))
 	}
+	l.ours = before
 	after, err = l.root.Stat(keysPath)
 	if errors.Is(err, fs.ErrNotExist) || err == nil && !os.SameFile(before, after) {
 		err = errMoved

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"time"
 
 	"testudo/internal/agent"
 )
@@ -101,6 +102,44 @@ func TestLocal_LearnsAndPutsBack(t *testing.T) {
 		looked()
 	}
 	holds(t, dir, keysPath, old)
+}
+
+// A file with a later agent is newer than the key that it lacks: that was removed.
+func TestLocal_RemovedBeforeItArrived(t *testing.T) {
+	root, dir := home(t)
+	const old = "001 a any aa\n"
+	write(t, dir, keysPath, old)
+	l := OpenLocal(root)
+	looked := runLocal(t, l)
+	two := learn(t, l, "002", "b")
+	learn(t, l, "003", "c")
+	five := learn(t, l, "005", "e")
+	for _, later := range []string{"004 d any dd\n", "004 !d any dd\n"} {
+		arrives(t, dir, old+text(two)+later)
+		looked()
+		holds(t, dir, keysPath, old+text(two)+later+text(five)) // 005 is younger
+	}
+}
+
+// What we add ourselves to a file says nothing of that file's age.
+func TestLocal_OwnLineIsNoSignOfAge(t *testing.T) {
+	root, dir := home(t)
+	const old = "001 a any aa\n"
+	write(t, dir, keysPath, old)
+	l := OpenLocal(root)
+	looked := runLocal(t, l)
+	two := learn(t, l, "002", "b")
+	three := newcomer("c", "any").Entry
+	three.ID = "003"
+	l.mu.Lock()
+	arrives(t, dir, old) // just before a key is added to it
+	if _, _, err := l.appendLocked([]Entry{three}); err != nil {
+		t.Error(err)
+	}
+	l.learned["003"] = &learned{entry: three, until: time.Now().Add(learnedTime)}
+	l.mu.Unlock()
+	looked()
+	holds(t, dir, keysPath, old+text(three)+text(two))
 }
 
 func TestLocal_Forget(t *testing.T) {
