@@ -47,9 +47,18 @@ func (t *Tree) NewStage(dir string) (*Stage, error) {
 		err = s.open(filepath.Join(t.home, filepath.Dir(dir)))
 	}
 	if err != nil {
-		return nil, fmt.Errorf("making the stage %q: %w", dir, err)
+		return nil, fmt.Errorf("making a stage in %s: %w", filepath.Dir(dir), nameless(err))
 	}
 	return s, nil
+}
+
+// nameless is an error without the name of a stage, which no two share: who logs it
+// must see that it is the same again.
+func nameless(err error) error {
+	if p, ok := errors.AsType[*fs.PathError](err); ok {
+		return p.Err
+	}
+	return err
 }
 
 // open makes the stage in the directory parent. When it fails it leaves nothing

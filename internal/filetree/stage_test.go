@@ -18,8 +18,9 @@ func TestStage_Put(t *testing.T) {
 	stage, err := h.open().NewStage("queue/cluster/w1/x")
 	h.must(err)
 	defer stage.Close()
-	if _, err := h.open().NewStage("queue/cluster/w1/x"); !errors.Is(err, fs.ErrExist) {
-		t.Errorf("the same stage again: %v", err)
+	_, err = h.open().NewStage("queue/cluster/w1/x")
+	if want := "making a stage in queue/cluster/w1: file exists"; !errors.Is(err, fs.ErrExist) || err.Error() != want {
+		t.Errorf("the same stage again: %v, want %s", err, want) // without its own name: it is new each time
 	}
 	for _, dir := range []string{"../x", "/x", "queue/../../x", ""} {
 		if _, err := h.open().NewStage(dir); !errors.Is(err, fs.ErrInvalid) {

@@ -350,10 +350,21 @@ func (c *checking) sync(ctx context.Context, g *generation, diff manifest.Differ
 }
 
 func (c *checking) syncFailed(ctx context.Context, log *slog.Logger, err error) {
+	err = refusal(err)
 	if ctx.Err() == nil {
 		c.wentWrong(err)
 		c.unsent.Fail(log, slog.LevelError, "Error sending zip file: "+logging.Quote(err.Error()))
 	}
+}
+
+// refusal is why a package did not go. What the worker says of it is the same
+// whichever file was on its way.
+func refusal(err error) error {
+	var cancelled *session.CancelledError
+	if remote, ok := errors.AsType[*session.RemoteError](err); ok && !errors.As(err, &cancelled) {
+		return remote
+	}
+	return err
 }
 
 // warn tells of files that cannot be sent, once and not each round.

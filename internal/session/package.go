@@ -177,7 +177,7 @@ type outgoing struct {
 	bytes   int64
 	started time.Time
 
-	created   bool // the peer has been asked to open the file
+	created   bool // the peer has been asked to open the file, and has not refused
 	ended     bool // the peer has been told the digest
 	announced bool // the peer has been told that the package is whole
 }
@@ -203,6 +203,8 @@ func (s *Session) newOutgoing(ctx context.Context) *outgoing {
 func (f *outgoing) send(write func(io.Writer) error) error {
 	f.created = true
 	if _, err := f.s.Request(f.ctx, "new_file", []byte(f.path)); err != nil && !isTimeout(err) {
+		_, refused := errors.AsType[*RemoteError](err)
+		f.created = !refused
 		return err
 	}
 	if err := write(f); err != nil {

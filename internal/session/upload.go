@@ -127,7 +127,7 @@ func (st *uploadStore) create(wirePath string) error {
 	}
 	f, err := st.home.OpenFile(p, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o640)
 	if err != nil {
-		return err
+		return st.failed("begin upload", err)
 	}
 	if st.files == nil {
 		st.files = make(map[string]*Upload)
@@ -138,6 +138,15 @@ func (st *uploadStore) create(wirePath string) error {
 	st.changedLocked()
 	st.progress = now
 	return nil
+}
+
+// failed says why a file could not be written. It leaves the file's name out, which
+// no two uploads share: who logs the error must see that it is the same again.
+func (st *uploadStore) failed(doing string, err error) error {
+	if p, ok := errors.AsType[*fs.PathError](err); ok {
+		err = p.Err
+	}
+	return fmt.Errorf("%s in %s: %w", doing, st.dir, err)
 }
 
 // evictLocked removes the oldest finished upload that nobody claimed: a 4.7.5
@@ -197,7 +206,7 @@ func (st *uploadStore) append(wirePath string, chunk []byte, sealed bool) error 
 	u.size += int64(n)
 	if err != nil {
 		st.dropLocked(u)
-		return fmt.Errorf("store upload: %w", err)
+		return st.failed("store upload", err)
 	}
 	st.changedLocked()
 	u.digest.Write(chunk)

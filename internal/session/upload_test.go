@@ -4,9 +4,11 @@ import (
 	"crypto/sha256"
 	"errors"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -46,6 +48,25 @@ func TestUpload_WholeFile(t *testing.T) {
 	if left := tab.files(); len(left) != 0 {
 		t.Errorf("left on disk: %v", left)
 	}
+}
+
+// A disk that is full is the same failure for each upload, whatever its name.
+func TestUpload_FailuresAreAlike(t *testing.T) {
+	st := uploadStore{dir: "queue/cluster/w1"}
+	seen := map[string]bool{}
+	for _, name := range []string{"a.zip", "b.zip"} {
+		err := st.failed("store upload", &fs.PathError{Op: "write", Path: "/home/queue/cluster/w1/" + name, Err: syscall.ENOSPC})
+		if !errors.Is(err, syscall.ENOSPC) {
+			t.Errorf("%v is not %v", err, syscall.ENOSPC)
+		}
+		seen[err.Error()] = true
+	}
+	if want := "store upload in queue/cluster/w1: no space left on device"; len(seen) != 1 || !seen[want] {
+		t.Errorf("%v, want %q only", seen, want)
+	}
+	tab := newTable(t, Config{}).run()
+	tab.p.OK("new_file", upload)
+	tab.p.Refused("new_file", upload, "begin upload in queue/cluster/w1: file exists")
 }
 
 func TestUpload_Directory(t *testing.T) {
