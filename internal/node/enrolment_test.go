@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -306,4 +307,21 @@ func TestEmbedded_Daemons(t *testing.T) {
 			t.Errorf("embedded are %s, want %s", got, want)
 		}
 	}
+}
+
+// When the port of enrolment cannot be had, that of the cluster is free again.
+func TestNew_LeavesNoListener(t *testing.T) {
+	ln, port := taken(t)
+	ln.Close()
+	_, used := taken(t)
+	c := enrolling(t, "m", config.Master, port)
+	c.Auth.Port = used
+	if _, err := build(t, c); err == nil {
+		t.Fatal("the port is taken, and nobody minds")
+	}
+	again, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+	if err != nil {
+		t.Fatal(err)
+	}
+	again.Close()
 }

@@ -57,6 +57,7 @@ type Node struct {
 	agents  agents
 	enrol   enroller
 	api     api
+	cluster net.Listener // of a master
 	group   *lifecycle.Group
 	ready   func() bool
 	status  func() any
@@ -136,6 +137,9 @@ func (n *Node) Run(ctx context.Context) error {
 
 // Close gives back what New opened. Run has returned.
 func (n *Node) Close() {
+	if n.cluster != nil {
+		_ = n.cluster.Close() // nobody serves it when another part of the node could not be built
+	}
 	if err := n.api.close(); err != nil {
 		n.log.Error("The local socket is not closed properly", "error", err)
 	}
@@ -189,6 +193,7 @@ func (n *Node) addMaster(ctx context.Context, key *wire.Key, db database) (err e
 	if err != nil {
 		return fmt.Errorf("Could not start master: %w", err) //nolint:staticcheck // a line that people search (docs/logs.md)
 	}
+	n.cluster = listener
 	n.ready = func() bool { return files.Ready() && n.agents.ready() } // in this order: groups come as files
 	n.status = func() any { return statusOfMaster(n, master, files) }
 	n.group.Add("integrity", files.Run)

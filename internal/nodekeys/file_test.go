@@ -120,6 +120,29 @@ func TestFile_ManyAtOnce(t *testing.T) {
 	}
 }
 
+// "7" and "007" are one id, whoever has it already: somebody in the file, or one
+// earlier in the list.
+func TestFile_ImportsNoIDTwice(t *testing.T) {
+	dir := masterHome(t, "master", "007 web-01 any k7\n009 !old any k9\n")
+	keys := open(t, dir, nodekeys.File)
+	var list []agent.Key
+	for i, id := range []string{"7", "0008", "008", "9", "007"} {
+		number, err := agent.ParseID(id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		list = append(list, agent.Key{ID: number, Text: id, Name: fmt.Sprint("new-", i), Address: "any", Secret: agent.NewSecret("k")})
+	}
+	list[4] = agent.Key{ID: 7, Text: "007", Name: "web-01", Address: "any", Secret: agent.NewSecret("k7")}
+	var got []string
+	err := keys.Import(t.Context(), list, false, func(k agent.Key, outcome nodekeys.Outcome, err error) {
+		got = append(got, fmt.Sprintf("%s %v %v", k.Text, outcome, errors.Is(err, keystore.ErrDuplicateID)))
+	})
+	if want := "7 2 true; 0008 0 false; 008 2 true; 9 0 false; 007 1 false"; err != nil || strings.Join(got, "; ") != want {
+		t.Errorf("got %q, %v", got, err)
+	}
+}
+
 // Beside a node that runs and registers no agents the file may be changed.
 func TestFile_BesideANodeThatRegistersNobody(t *testing.T) {
 	dir := masterHome(t, "master", "")

@@ -12,6 +12,7 @@ import (
 	"testudo/internal/agent"
 	"testudo/internal/config"
 	"testudo/internal/enrolment"
+	"testudo/internal/keystore"
 )
 
 var (
@@ -174,20 +175,23 @@ const (
 // Import adds agents with the ids and keys that they have, and tells of each what
 // became of it, in their order. The error is of ctx or of reading what is there.
 func (k *Keys) Import(ctx context.Context, list []agent.Key, replace bool, tell func(agent.Key, Outcome, error)) error {
-	present := map[string]agent.Key{}
-	if _, err := Each(k.home, func(p agent.Key) {
-		if !p.Removed {
-			present[p.Text] = p
-		}
-	}); err != nil {
+	known := holders{byText: map[string]agent.Key{}, byID: map[agent.ID]agent.Key{}}
+	if _, err := Each(k.home, known.add); err != nil {
 		return err
 	}
 	var mu sync.Mutex
-	failed := map[int]error{}
+	failed := known.otherwiseWritten(list)
 	outcomes := make([]Outcome, len(list))
 	err := k.each(ctx, len(list), func(ctx context.Context, i int) error {
 		want := list[i]
-		if p, ok := present[want.Text]; ok && p.Name == want.Name && p.Secret.Equal(want.Secret) {
+		mu.Lock()
+		_, refused := failed[i]
+		mu.Unlock()
+		if refused {
+			outcomes[i] = Failed
+			return nil
+		}
+		if p, ok := known.byText[want.Text]; ok && p.Name == want.Name && p.Secret.Equal(want.Secret) {
 			outcomes[i] = Kept
 			return nil
 		}
@@ -207,4 +211,37 @@ func (k *Keys) Import(ctx context.Context, list []agent.Key, replace bool, tell 
 		tell(want, outcomes[i], failed[i])
 	}
 	return nil
+}
+
+// holders are the agents that have ids.
+type holders struct {
+	byText map[string]agent.Key
+	byID   map[agent.ID]agent.Key
+}
+
+func (h holders) add(k agent.Key) {
+	if k.Removed {
+		return
+	}
+	h.byText[k.Text] = k
+	if _, taken := h.byID[k.ID]; !taken {
+		h.byID[k.ID] = k
+	}
+}
+
+// otherwiseWritten gives an error for each key of a list whose id somebody has who
+// writes it in another way: "7" and "007" are one agent to the database.
+func (h holders) otherwiseWritten(list []agent.Key) map[int]error {
+	failed := map[int]error{}
+	for i, want := range list {
+		if holder, taken := h.byID[want.ID]; taken && holder.Text != want.Text {
+			present := keystore.Entry{ID: holder.Text, Name: holder.Name}
+			failed[i] = fmt.Errorf("%w; %s and %s are the same", &keystore.ConflictError{Err: keystore.ErrDuplicateID, Present: present}, want.Text, holder.Text)
+			continue
+		}
+		if _, taken := h.byID[want.ID]; !taken {
+			h.byID[want.ID] = want
+		}
+	}
+	return failed
 }
