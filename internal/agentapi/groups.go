@@ -111,9 +111,6 @@ func (a *API) wantedGroups(c *dapi.Call, named []string, r *result.Affected) (fu
 	if err != nil {
 		return nil, err
 	}
-	if len(v.Denied) > 0 {
-		r.Fail(rbac.Denied(groupID, v.Denied...), fault.TextIDs(v.Denied...)...)
-	}
 	known, err := a.groupList()
 	if err != nil {
 		return nil, err
@@ -122,6 +119,9 @@ func (a *API) wantedGroups(c *dapi.Call, named []string, r *result.Affected) (fu
 		if named != nil && !slices.Contains(known, name) {
 			r.Fail(fault.New(fault.GroupAbsent, nil), fault.TextID(name))
 		}
+	}
+	if len(v.Denied) > 0 {
+		r.Fail(rbac.Denied(groupID, v.Denied...), fault.TextIDs(v.Denied...)...)
 	}
 	return func(name string) bool { return slices.Contains(v.Allowed, name) }, nil
 }

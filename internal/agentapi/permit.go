@@ -120,13 +120,14 @@ func (a *API) members(ctx context.Context, group string) (ids []string, err erro
 	return ids, refused(err)
 }
 
-// fail takes down what was named and cannot be told.
+// fail takes down what was named and cannot be told: what was refused last, as
+// everywhere (docs/dapi.md §4).
 func (p *permit) fail(r *result.Affected) {
-	if len(p.denied) > 0 {
-		r.Fail(rbac.Denied(agentID, p.denied...), fault.TextIDs(p.denied...)...)
-	}
 	if len(p.absent) > 0 {
 		r.Fail(fault.New(fault.UnknownAgent, nil), fault.TextIDs(p.absent...)...)
+	}
+	if len(p.denied) > 0 {
+		r.Fail(rbac.Denied(agentID, p.denied...), fault.TextIDs(p.denied...)...)
 	}
 }
 

@@ -32,16 +32,17 @@ func (p planner) admit(r *Request, out *plan, named bool) error {
 	if err != nil {
 		return err
 	}
-	if len(verdict.Denied) > 0 {
-		e := rbac.Denied("node:id", verdict.Denied...)
-		if len(verdict.Allowed) == 0 && !r.Broadcasting {
-			return e
-		}
-		if !r.RemoveDenied && !r.Broadcasting {
-			out.failed = append(out.failed, result.Failure{Err: e, IDs: fault.TextIDs(verdict.Denied...)})
-		}
+	denied := rbac.Denied("node:id", verdict.Denied...)
+	if verdict.Refused() && !r.Broadcasting {
+		return denied
 	}
-	return out.keep(verdict.Allowed, known, connected, named)
+	if err := out.keep(verdict.Allowed, known, connected, named); err != nil {
+		return err
+	}
+	if len(verdict.Denied) > 0 && !r.RemoveDenied && !r.Broadcasting {
+		out.failed = append(out.failed, result.Failure{Err: denied, IDs: fault.TextIDs(verdict.Denied...)})
+	}
+	return nil
 }
 
 // keep leaves the shares of nodes that are allowed, known to the asker and

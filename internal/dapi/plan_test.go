@@ -163,6 +163,7 @@ func TestPlan(t *testing.T) {
 		"a node that has gone":        {`{"node_id": "w7"}`, `"nodes": ["m3", "w7"]`, "1730", 0},
 		"one of all has gone":         {``, `"nodes": ["m3", "w7"], "broadcasting": true`, "1730", 0},
 		"nodes that may not be read":  {`{"node_list": ["w3", "w4"]}`, nodes + white("w3"), "w3[] | 4000 w4", 1},
+		"one of them is not known":    {`{"node_list": ["w3", "w4", "w9"]}`, nodes + white("w3", "w9"), "w3[] | 1730 w9 4000 w4", 1},
 		"the same, left out":          {`{"node_list": ["w3", "w4"]}`, nodes + white("w3") + `, "remove_denied_nodes": true`, "w3[] |", 1},
 		"no node that may be read":    {`{"node_list": ["w3", "w4"]}`, nodes + white("m3"), "4000", 0},
 		"the same, of all":            {``, nodes + `, "broadcasting": true` + white("m3"), "m3[] |", 0},

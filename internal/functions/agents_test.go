@@ -166,6 +166,9 @@ func TestAgents_Permissions(t *testing.T) {
 		{odd, "get_agents_summary_os", `{}`, `"debian" of 1`},
 		{odd, "get_agents_keys", `{"agent_list": ["004", "002"]}`, "2 of 1, 4000: [004]"},
 		{butTwo, "get_agents", `{}`, "1 2 3 4 5 6 7 8 9 10 11 of 11"},
+		{butTwo, "get_agents", `{"agent_list": ["012", "001", "099"]}`, "1 of 1, 1701: [099], 4000: [012]"},
+		{butTwo, "get_agents_keys", `{"agent_list": ["012", "001", "099"]}`, "1 of 1, 1701: [099], 4000: [012]"},
+		{butTwo, "get_agent_groups", `{"select": ["name"], "group_list": ["web", "nope", "db"]}`, `{"name": "db"} of 1, 1710: [nope], 4000: [web]`},
 		{butTwo, "get_outdated_agents", `{"limit": 1}`, "1 of 11"},
 		{butTwo, "get_agent_groups", `{"select": ["name"]}`, `{"name": "db"} {"name": "default"} of 2`},
 	} {
@@ -217,6 +220,28 @@ func TestAgents_Plain(t *testing.T) {
 			continue
 		}
 		compare(t, r.(*result.Plain).Body, []byte(c.want))
+	}
+}
+
+// What was refused is told behind all else that failed.
+func TestNodes_Permissions(t *testing.T) {
+	w := newWorld(t)
+	p, err := rbac.Parse(json.RawMessage(`{"rbac_mode": "black", "cluster:read": {"node:id:w3": "deny"}}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range Table(Deps{Nodes: w.info, Enabled: true}) {
+		if f.Name != "get_nodes_info" {
+			continue
+		}
+		c := &dapi.Call{Node: "m3", Master: true, Permissions: p, Nodes: []string{"m3", "w3", "w4"}}
+		r, err := f.Run(t.Context(), c, json.RawMessage(`{"filter_node": ["w3", "w9", "m3"], "select": ["name"]}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := brief(t, r); got != `{"name": "m3"} of 1, 1730: [w9], 4000: [w3]` {
+			t.Errorf("got %s", got)
+		}
 	}
 }
 

@@ -171,7 +171,7 @@ func (f *clusterFunctions) health(ctx context.Context, c *dapi.Call, a healthArg
 		SomeMsg: "Some nodes healthcheck information was not returned",
 		NoneMsg: "No healthcheck information was returned",
 	}
-	refuse(r, verdict)
+	defer refuse(r, verdict)
 	filter, err := json.Marshal(append([]string{}, verdict.Allowed...))
 	if err != nil {
 		return nil, err
@@ -197,7 +197,8 @@ func (f *clusterFunctions) health(ctx context.Context, c *dapi.Call, a healthArg
 	return r, nil
 }
 
-// refuse takes down the resources that were named and may not be read.
+// refuse takes down the resources that were named and may not be read. It comes
+// when all else is taken down (docs/dapi.md §4).
 func refuse(r *result.Affected, v rbac.Verdict) {
 	if len(v.Denied) > 0 {
 		r.Fail(rbac.Denied(nodeID, v.Denied...), fault.TextIDs(v.Denied...)...)

@@ -40,7 +40,7 @@ func (f *clusterFunctions) nodes(ctx context.Context, c *dapi.Call, a nodesArgs)
 	if err != nil {
 		return nil, err
 	}
-	refuse(r, verdict)
+	defer refuse(r, verdict)
 	names := append([]string{}, verdict.Allowed...)
 	if a.Nodes != nil {
 		known := c.Nodes

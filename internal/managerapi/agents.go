@@ -54,13 +54,18 @@ type scope struct {
 	denied []string
 }
 
-// fail takes down what was named and is not there, or not for the user.
-func (s *scope) fail(r *result.Affected) {
-	if len(s.denied) > 0 {
-		r.Fail(rbac.Denied(agentID, s.denied...), fault.TextIDs(s.denied...)...)
-	}
+// missed takes down what was named and is not there.
+func (s *scope) missed(r *result.Affected) {
 	if len(s.absent) > 0 {
 		r.Fail(fault.New(fault.UnknownAgent, nil), fault.TextIDs(s.absent...)...)
+	}
+}
+
+// refused takes down what was named and is not for the user. It comes when all
+// else is taken down (docs/dapi.md §4).
+func (s *scope) refused(r *result.Affected) {
+	if len(s.denied) > 0 {
+		r.Fail(rbac.Denied(agentID, s.denied...), fault.TextIDs(s.denied...)...)
 	}
 }
 

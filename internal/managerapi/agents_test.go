@@ -6,7 +6,9 @@ import (
 	"strings"
 	"testing"
 
+	"testudo/internal/dapi"
 	"testudo/internal/fault"
+	"testudo/internal/rbac"
 	"testudo/internal/result"
 )
 
@@ -96,6 +98,29 @@ func TestDaemonStatsOfAgents(t *testing.T) {
 	}
 	if got := len(h.requests(remoteSocket)); got != 2 {
 		t.Errorf("%d questions for 90 agents", got)
+	}
+}
+
+// What was refused is told behind all else that failed.
+func TestAgentStats_Refused(t *testing.T) {
+	p, err := rbac.Parse([]byte(`{"rbac_mode": "black", "agent:read": {"agent:id:001": "deny"}}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := newHouse(t)
+	h.serve(databaseSock, always(`ok [{"id":0,"connection_status":"active"},{"id":3,"connection_status":"disconnected"}]`))
+	for function, args := range map[string]string{
+		"wazuh.stats.get_daemons_stats_agents":        `"daemons_list": ["wazuh-remoted"]`,
+		"wazuh.stats.get_agents_component_stats_json": `"component": "agent"`,
+	} {
+		o := h.callAs(&dapi.Call{Node: "w3", Permissions: p}, function, `{"agent_list": ["001", "000", "003", "009"], `+args+`}`)
+		r, ok := o.Result.(*result.Affected)
+		if !ok || len(r.Failed) < 2 {
+			t.Fatalf("%s: answer %s", function, o.JSON())
+		}
+		if first, last := r.Failed[0].Err.Code, r.Failed[len(r.Failed)-1].Err.Code; first != fault.UnknownAgent || last != fault.PermissionDenied {
+			t.Errorf("%s: failed first %d, last %d", function, first, last)
+		}
 	}
 }
 

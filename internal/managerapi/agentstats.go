@@ -32,7 +32,8 @@ func (a *API) componentStats(ctx context.Context, c *dapi.Call, args componentAr
 		return nil, err
 	}
 	r := statistics("", "agent")
-	scope.fail(r)
+	scope.missed(r)
+	defer scope.refused(r)
 	for _, is := range scope.found {
 		item, err := a.stateOf(ctx, is, args.Component)
 		if stop := stopped(ctx); stop != nil {

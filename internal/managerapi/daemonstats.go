@@ -214,7 +214,8 @@ func (a *API) statsOfAgents(ctx context.Context, daemon talker, ids []agent.ID) 
 // have failed.
 func askable(r *result.Affected, s scope, named bool) (ids []agent.ID) {
 	if named {
-		s.fail(r)
+		s.missed(r)
+		defer s.refused(r)
 	}
 	for _, is := range s.found {
 		switch {
