@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sync/semaphore"
 
 	"testudo/internal/metrics"
+	"testudo/internal/runners"
 	"testudo/internal/wire"
 )
 
@@ -99,6 +100,7 @@ func New(conn net.Conn, cfg Config) *Session {
 		inboxBudget: semaphore.NewWeighted(cfg.Limits.QueueBytes),
 	}
 	s.ctx, s.cancel = context.WithCancelCause(context.Background())
+	s.tasks.running = runners.New(s.ctx, mostIdle)
 	s.input = &input{s: s}
 	s.dec = wire.NewDecoder(s.input, cfg.Key, cfg.Limits.hello())
 	s.dec.SetTokenPolicy(cfg.Tokens)
@@ -178,33 +180,30 @@ func (s *Session) Close(cause error) {
 // session, and Run waits for it. It says whether the task was started, which
 // it is not once Run is over.
 func (s *Session) Go(task func(ctx context.Context)) bool {
-	if !s.tasks.add() {
-		return false
-	}
-	go func() {
-		defer s.tasks.running.Done()
-		task(s.ctx)
-	}()
-	return true
+	return s.tasks.begin(func() { task(s.ctx) })
 }
 
-// tasks counts what runs on a session, until it is over.
+// mostIdle is how many goroutines wait for another task of a session.
+const mostIdle = 16
+
+// tasks run on a session, until it is over.
 type tasks struct {
 	mu      sync.Mutex
 	over    bool
-	running sync.WaitGroup
+	running *runners.Runners
 }
 
-func (t *tasks) add() bool {
+func (t *tasks) begin(task func()) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if !t.over {
-		t.running.Add(1)
+		t.running.Go(task)
 	}
 	return !t.over
 }
 
-// wait lets no task begin any more and waits for those that have.
+// wait lets no task begin any more and waits for those that have. The session's
+// context has ended.
 func (t *tasks) wait() {
 	t.mu.Lock()
 	t.over = true
