@@ -50,6 +50,26 @@ func TestMaster_WorkerThatWasAway(t *testing.T) {
 	}
 }
 
+// A worker that the master has not had before, and that has missed something since
+// the master's start, gets everything once for both reasons.
+func TestMaster_StrangerThatHasMissedSomething(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		src, late := newSource(), newSink(1)
+		m, _ := runMaster(t, src, delayed)
+		pairtest.Connect(t, "w1", false, pairtest.Of(m.Offer), pairtest.Of(NewWorker(WorkerConfig{}, newSink(1)).Offer))
+		src.set(1, "default")
+		pairtest.Quiet(15 * time.Second)
+		before := src.full
+		_, worker, _ := pairtest.Connect(t, "w2", false, pairtest.Of(m.Offer), pairtest.Of(NewWorker(WorkerConfig{}, late).Offer))
+		pairtest.Quiet(time.Second)
+		late.same(t, src)
+		pairtest.Quiet(time.Minute)
+		if n := worker.Log.Count(`level=INFO msg=Starting. task="Agent-groups recv full"`); n != 1 || src.full-before > 1 {
+			t.Errorf("everything was received %d times, read %d times", n, src.full-before)
+		}
+	})
+}
+
 // A worker that comes while a change is still on its way to others gets it with
 // the next message, before it counts as sent.
 func TestMaster_WorkerThatComesBetween(t *testing.T) {

@@ -90,6 +90,6 @@ func (c *sending) sendFull(ctx context.Context) {
 		c.next = nil // older than what the worker has now
 	}
 	if ok {
-		c.has, c.failures, c.owed = max(c.has, all.number), 0, 0
+		c.has, c.failures, c.owed, c.stranger = max(c.has, all.number), 0, 0, false
 	}
 }
