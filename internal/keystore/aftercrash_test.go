@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -98,5 +99,46 @@ func TestAdd_NoIDTwiceAfterACrashAndAnEdit(t *testing.T) {
 	s, _ = start(t, root, Options{})
 	if e := mustAdd(t, s, newcomer("d", "any")); e.ID != "004" {
 		t.Errorf("id %s is given twice", e.ID)
+	}
+}
+
+// Somebody who does not look after a crash changes the keys: whoever comes next
+// hears of it, once, and of the time of the crash.
+func TestUnclean_AfterAChangeBetween(t *testing.T) {
+	for name, change := range map[string]func(*testing.T, *os.Root){
+		"a brief store": func(t *testing.T, root *os.Root) {
+			for _, agent := range []string{"b", "c"} {
+				s, stop := start(t, root, Options{Brief: true})
+				mustAdd(t, s, newcomer(agent, "any"))
+				stop()
+			}
+		},
+		"a guard": func(t *testing.T, root *os.Root) {
+			g, err := Lock(t.Context(), root)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer g.Release()
+			if err := root.WriteFile(keysPath, []byte("001 a any aa\n005 e any ee\n"), newMode); err != nil {
+				t.Fatal(err)
+			}
+		},
+	} {
+		root, dir := home(t)
+		write(t, dir, keysPath, "001 a any aa\n")
+		crashed := time.Now().Add(-time.Hour).Truncate(time.Second)
+		if err := os.Chtimes(filepath.Join(dir, keysPath), crashed, crashed); err != nil {
+			t.Fatal(err)
+		}
+		died(t, dir, 1)
+		change(t, root)
+		for _, want := range []bool{true, false} {
+			s, stop := start(t, root, Options{})
+			modified, unclean := s.Unclean()
+			if unclean != want || want && !modified.Equal(crashed) {
+				t.Errorf("%s: unclean is %v, written last %v, want %v, %v", name, unclean, modified, want, crashed)
+			}
+			stop()
+		}
 	}
 }

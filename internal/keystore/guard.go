@@ -2,6 +2,7 @@ package keystore
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path"
 	"syscall"
@@ -31,7 +32,7 @@ func Lock(ctx context.Context, root *os.Root) (*Guard, error) {
 		release()
 		return nil, err
 	}
-	if err := p.f.Close(); err != nil {
+	if err := errors.Join(o.keepCrash(root, alone), p.f.Close()); err != nil {
 		release()
 		return nil, err
 	}

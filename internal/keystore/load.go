@@ -16,6 +16,11 @@ import (
 // load reads the file when the store is opened. alone says that nobody else has
 // the keys open.
 func (s *Store) load(alone bool) error {
+	if s.o.Brief {
+		if err := s.o.keepCrash(s.root, alone); err != nil {
+			return err
+		}
+	}
 	m, err := readMark(s.root)
 	if err != nil {
 		return err
@@ -27,7 +32,8 @@ func (s *Store) load(alone bool) error {
 	if s.file.seen != nil {
 		s.modified = s.file.seen.ModTime()
 	}
-	if s.unclean = m.Open && alone; s.unclean {
+	s.modified, s.unclean = m.crash(alone, s.modified)
+	if m.Open && alone {
 		s.cleanTemporary()
 		if s.file.unended {
 			if text, err = s.cutTail(text); err != nil {
@@ -197,7 +203,7 @@ func (s *Store) writeMark(highest int) error {
 		return err
 	}
 	highest = max(highest, m.Highest)
-	if err := s.o.writeMark(s.root, mark{Highest: highest, Open: true}); err != nil {
+	if err := s.o.writeMark(s.root, mark{Highest: highest, Open: true, Crashed: s.crashed(m)}); err != nil {
 		return err
 	}
 	s.marked, s.noted = true, highest
@@ -215,8 +221,16 @@ func (s *Store) unmark() error {
 	if err != nil {
 		return err
 	}
-	if alone, err := s.presence.alone(); err != nil || !alone || !m.Open {
+	if alone, err := s.presence.alone(); err != nil || !alone || !m.Open && m.Crashed == s.crashed(m) {
 		return err
 	}
-	return s.o.writeMark(s.root, mark{Highest: max(m.Highest, s.highest)})
+	return s.o.writeMark(s.root, mark{Highest: max(m.Highest, s.highest), Crashed: s.crashed(m)})
+}
+
+// crashed is what a mark goes on to tell of a crash.
+func (s *Store) crashed(m mark) int64 {
+	if s.o.Brief {
+		return m.Crashed
+	}
+	return 0
 }

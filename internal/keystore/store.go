@@ -18,6 +18,7 @@ type Options struct {
 	Purge    bool // removed agents leave no line behind
 	UID, GID int  // owner of files that are made; 0 or below: not given away
 	Log      *slog.Logger
+	Brief    bool             // it does not look after a crash before, see Unclean: the next store does
 	NoSync   bool             // an answer does not wait for the disk
 	Waiting  int              // operations that may wait; 16,384 unless set
 	Look     time.Duration    // how often Run looks for changes by others; 2 s unless set, below 0: never
@@ -206,6 +207,6 @@ func (s *Store) Each(f func(Entry) bool) {
 	}
 }
 
-// Unclean tells that the one before ended without Close, and when the file had
-// been written last: who enrolled just before may not have got the answer.
+// Unclean tells that one before ended without Close, and when the file had been
+// written last then: who enrolled just before may not have got the answer.
 func (s *Store) Unclean() (modified time.Time, unclean bool) { return s.modified, s.unclean }

@@ -53,7 +53,7 @@ func openFile(ctx context.Context, dir string, cfg *config.Config) (k *fileKeys,
 	if k.root, err = os.OpenRoot(dir); err != nil {
 		return k, fmt.Errorf("open the home: %w", err)
 	}
-	o := keystore.Options{Purge: k.purge, Look: -1}
+	o := keystore.Options{Purge: k.purge, Brief: true, Look: -1}
 	if uid, gid, ok := home.Identity(); ok && os.Geteuid() == 0 {
 		o.UID, o.GID = uid, gid
 	}

@@ -20,6 +20,10 @@ const (
 	// doubtTime is how far before the last write of a process that did not end as it
 	// should an entry may have been made whose agent has no answer.
 	doubtTime = time.Minute
+	// clockTime is how much later than that write an entry may say it was made:
+	// times of files and of entries are not told by the same clock. What is later
+	// still was added since, by somebody who has the answer.
+	clockTime = 2 * time.Second
 )
 
 // leftHeld is one registration in the list that heldPath has.
@@ -59,7 +63,7 @@ func (m *Master) holdDoubtful() {
 	}
 	settled := time.Now().Add(-settleTime)
 	m.cfg.Keys.Each(func(e keystore.Entry) bool {
-		if !e.Added.IsZero() && !e.Added.Before(modified.Add(-doubtTime)) {
+		if !e.Added.IsZero() && !e.Added.Before(modified.Add(-doubtTime)) && !e.Added.After(modified.Add(clockTime)) {
 			m.held.hold(e, settled)
 		}
 		return true

@@ -151,6 +151,7 @@ func TestMaster_AfterUncleanStart(t *testing.T) {
 		entries := []keystore.Entry{
 			{ID: "001", Name: "long-ago", Secret: agent.NewSecret("aaa"), Added: time.Now().Add(-2 * doubtTime)},
 			{ID: "002", Name: "just-now", Secret: agent.NewSecret("bbb"), Added: time.Now().Add(-time.Second)},
+			{ID: "004", Name: "by hand since", Secret: agent.NewSecret("ddd"), Added: time.Now().Add(2 * clockTime)},
 			{ID: "003", Name: "unknown", Secret: agent.NewSecret("ccc")},
 		}
 		m := NewMaster(MasterConfig{Keys: unclean{w.keys, entries}, Agents: w.db, Home: w.root})
