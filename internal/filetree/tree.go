@@ -114,6 +114,7 @@ type Tree struct {
 	known map[stamp]manifest.Digest
 
 	watched atomic.Bool  // all directories are being watched
+	warned  atomic.Bool  // it was logged that something is not watched
 	heard   atomic.Int64 // when something last changed as far as is known, unix nanoseconds
 }
 

@@ -26,7 +26,7 @@ const gather = 20 * time.Millisecond
 func (t *Tree) Watch(ctx context.Context, changed chan<- struct{}) error {
 	w, err := t.newWatch()
 	if err != nil {
-		t.log.Warn("Synchronised directories not watched, changes are found by the periodic scan.", "error", err)
+		t.warnOnce("Synchronised directories not watched, changes are found by the periodic scan.", "error", err)
 		tell(changed)
 		<-ctx.Done()
 		return nil
@@ -35,6 +35,13 @@ func (t *Tree) Watch(ctx context.Context, changed chan<- struct{}) error {
 	w.run(ctx, changed)
 	t.watched.Store(false)
 	return w.notify.Close()
+}
+
+// warnOnce says what is not watched, once for all who watch the tree.
+func (t *Tree) warnOnce(msg string, args ...any) {
+	if !t.warned.Swap(true) {
+		t.log.Warn(msg, args...)
+	}
 }
 
 // Quiet tells whether all synchronised directories are being watched and
@@ -59,7 +66,7 @@ func tell(changed chan<- struct{}) {
 type watch struct {
 	*Tree
 	notify *fsnotify.Watcher
-	failed bool // a failure to watch was told
+	failed bool // a directory is not watched
 }
 
 func (t *Tree) newWatch() (*watch, error) {
@@ -212,9 +219,7 @@ func (w *watch) add(rel string) bool {
 // fail tells the first failure only: mostly the limit of watches is reached, and
 // the others fail alike.
 func (w *watch) fail(rel string, err error) {
-	if !w.failed {
-		w.log.Warn("A synchronised directory is not watched, its changes are found by the periodic scan.", "directory", rel, "error", err)
-	}
+	w.warnOnce("A synchronised directory is not watched, its changes are found by the periodic scan.", "directory", rel, "error", err)
 	w.failed = true
 	w.watched.Store(false)
 }

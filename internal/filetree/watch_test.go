@@ -182,6 +182,21 @@ func TestWatch_WhenItCannotWatch(t *testing.T) {
 	}
 }
 
+// Several may watch a tree; that a directory is not watched concerns all of them.
+func TestWatch_FailureIsLoggedOnce(t *testing.T) {
+	h := newHome(t)
+	var log buffer
+	tree := h.open(func(o *Options) { o.Log = slog.New(slog.NewTextHandler(&log, nil)) })
+	for range 3 {
+		w := watch{Tree: tree}
+		w.fail("etc/rules/a", syscall.EACCES)
+		w.fail("etc/rules/b", syscall.EACCES)
+	}
+	if n := strings.Count(log.String(), "not watched"); n != 1 {
+		t.Errorf("%d lines: %s", n, log.String())
+	}
+}
+
 func TestWatch_LostEventsAreTold(t *testing.T) {
 	h := newHome(t)
 	w := newWatchOf(t, h)

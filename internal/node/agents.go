@@ -121,7 +121,11 @@ func (n *Node) openDatabase(ctx context.Context) (err error) {
 	if err != nil {
 		return fmt.Errorf("open agents' own databases: %w", err)
 	}
-	n.agents.hints, err = filetree.Open(cfg.Home, filetree.Options{Items: followedFiles(), Log: n.log})
+	hints := filetree.Options{Items: followedFiles(), Log: n.log}
+	if cfg.Testudo.Integrity.Watch {
+		hints.Log = nil // n.tree says what is not watched
+	}
+	n.agents.hints, err = filetree.Open(cfg.Home, hints)
 	if err != nil {
 		return fmt.Errorf("open files of agents and groups: %w", err)
 	}
