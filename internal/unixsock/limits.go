@@ -11,6 +11,9 @@ var (
 	// ErrNotSocket is returned when the path is a file of another kind, which is
 	// left alone.
 	ErrNotSocket = errors.New("the path is taken by something that is no socket")
+	// ErrForeign is returned when the socket there may not be used by this account,
+	// so that nobody can say whether it is dead.
+	ErrForeign = errors.New("there is a socket of another account")
 	// ErrPathTooLong is returned when the path does not fit into a socket address.
 	ErrPathTooLong = errors.New("the path is too long for a socket")
 	// ErrTooLong is returned when a message is longer than the limit.

@@ -7,7 +7,9 @@ import (
 	"io/fs"
 	"net"
 	"os"
+	"os/user"
 	"path/filepath"
+	"strconv"
 	"sync"
 	"syscall"
 	"time"
@@ -30,7 +32,8 @@ type Listener struct {
 
 // Listen makes a socket at path with the mode and the owner given; a uid or gid
 // below 0 is left as it is. The socket appears with mode and owner set. The file
-// of a dead socket is replaced; a living one is ErrInUse.
+// of a dead socket is replaced; a living one is ErrInUse, one that cannot be asked
+// ErrForeign.
 func Listen(path string, mode fs.FileMode, uid, gid int) (*Listener, error) {
 	l, err := listen(path, mode, uid, gid)
 	if err != nil {
@@ -49,6 +52,9 @@ func listen(path string, mode fs.FileMode, uid, gid int) (_ *Listener, err error
 		return nil, err
 	}
 	ln, err := net.ListenUnix("unix", &net.UnixAddr{Name: birth, Net: "unix"})
+	if errors.Is(err, fs.ErrPermission) {
+		return nil, fmt.Errorf("this account may not make files in %s: give it the directory (chown): %w", filepath.Dir(path), syscall.EACCES)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -101,7 +107,25 @@ func makeWay(path string) error {
 	if errors.Is(err, syscall.EAGAIN) || errors.Is(err, os.ErrDeadlineExceeded) {
 		return ErrInUse
 	}
+	if errors.Is(err, fs.ErrPermission) {
+		return fmt.Errorf("%w%s, which this one may not use: end the program that serves it, if one does, then remove the file as root (rm %s)",
+			ErrForeign, ownerOf(info), path)
+	}
 	return fmt.Errorf("look for a process that answers there: %w", err)
+}
+
+// ownerOf names the account that owns a file, after a comma; empty when that is not
+// known.
+func ownerOf(info fs.FileInfo) string {
+	stat, ok := info.Sys().(*syscall.Stat_t)
+	if !ok {
+		return ""
+	}
+	id := strconv.Itoa(int(stat.Uid))
+	if u, err := user.LookupId(id); err == nil {
+		return ", " + u.Username
+	}
+	return ", number " + id
 }
 
 func removeIfThere(path string) error {
