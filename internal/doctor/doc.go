@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -57,6 +58,8 @@ type exam struct {
 	cfg      *config.Config
 	problems []config.Problem
 	client   *ctl.Client
+	patience time.Duration // for one answer of the node
+	stuck    bool          // the node takes questions and does not answer
 }
 
 // checks are all that is looked at, in this order.
@@ -87,15 +90,28 @@ func Checks() (names []string) {
 	return names
 }
 
+// askTime is how long the node may take for one answer.
+const askTime = 10 * time.Second
+
 // Examine looks at the home in dir. What cannot be found out is a finding, too;
 // a context that ends leaves the rest out.
-func Examine(ctx context.Context, dir string) Report {
-	x := &exam{Report: Report{Home: dir}, client: ctl.New(dir)}
-	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
+func Examine(ctx context.Context, dir string) Report { return examine(ctx, dir, askTime) }
+
+func examine(ctx context.Context, dir string, patience time.Duration) Report {
+	x := &exam{Report: Report{Home: dir}, client: ctl.New(dir), patience: patience}
+	info, err := os.Stat(dir)
+	if err == nil {
+		_, err = os.Stat(filepath.Join(dir, config.ConfPath))
+	}
+	if errors.Is(err, fs.ErrPermission) {
+		x.add("home", Error, fmt.Sprintf("This user may not look into %s, so nothing can be said of it.", dir), "Run doctor as root, or as the account that runs the node.")
+		return x.done()
+	}
+	if info == nil || !info.IsDir() {
 		x.add("home", Error, fmt.Sprintf("There is no home in %s.", dir), "Make one with 'testudo init', or say where it is with --home.")
 		return x.done()
 	}
-	asking, cancel := context.WithTimeout(ctx, 5*time.Second)
+	asking, cancel := context.WithTimeout(ctx, patience)
 	x.Running = x.client.Running(asking) == nil
 	cancel()
 	as := ""
@@ -141,6 +157,9 @@ func (x *exam) warn(remedy, format string, args ...any) {
 func (x *exam) fail(remedy, format string, args ...any) {
 	x.add("", Error, fmt.Sprintf(format, args...), remedy)
 }
+
+// answers says whether a node runs and answers.
+func (x *exam) answers() bool { return x.Running && !x.stuck }
 
 // worker says whether the node is to be one.
 func (x *exam) worker() bool { return x.cfg.Cluster.Role == config.Worker }
@@ -203,7 +222,20 @@ func badKey(key string) string {
 // process looks whether a node runs.
 func (x *exam) process(ctx context.Context) {
 	pid := x.pid()
+	var cfg ctl.Config
+	var err error
+	if x.Running {
+		asking, cancel := context.WithTimeout(ctx, x.patience)
+		cfg, err = x.client.Config(asking)
+		cancel()
+		x.stuck = fault.Has(err, fault.RequestTimeout)
+	}
 	switch {
+	case x.stuck && pid > 0 && frozen(pid):
+		x.fail(fmt.Sprintf("Let it go on with 'kill -CONT %d', and see who stopped it.", pid), "The node is stopped as by SIGSTOP, process %d: it does nothing.", pid)
+	case x.stuck:
+		x.fail("See logs/cluster.log and how busy the machine is; start the node again when it does not come to itself.",
+			"The node takes questions, but has not answered in %s.", x.patience)
 	case x.Running && pid > 0:
 		x.fine("The node runs, as process %d.", pid)
 	case x.Running:
@@ -214,11 +246,8 @@ func (x *exam) process(ctx context.Context) {
 	default:
 		x.warn("Start it with 'testudo node' or the installation's control script.", "No node runs in this home.")
 	}
-	if !x.Running {
-		return
-	}
-	cfg, err := x.client.Config(ctx)
 	switch {
+	case !x.Running, x.stuck:
 	case err != nil:
 		x.fail("See logs/cluster.log.", "The node does not answer as it should: %s.", err)
 	case cfg.Node != x.Node || cfg.Type != x.Role || cfg.Cluster != x.cfg.Cluster.Name:
@@ -229,7 +258,7 @@ func (x *exam) process(ctx context.Context) {
 
 // node tells what the running node says of itself.
 func (x *exam) node(ctx context.Context) {
-	if !x.Running {
+	if !x.answers() {
 		return
 	}
 	reports, err := x.client.Why(ctx, x.Node)

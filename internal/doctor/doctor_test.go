@@ -203,6 +203,8 @@ var broken = []struct {
 	{"a process that does not answer", nil, func(b *bed) {
 		b.write(fmt.Sprintf("var/run/wazuh-clusterd-%d.pid", os.Getpid()), strconv.Itoa(os.Getpid()))
 	}, "process", Error, "nobody answers", "logs/cluster.log"},
+	{"no socket where one is to be", nil, func(b *bed) { b.write("queue/cluster/c-internal.sock", "") }, "sockets", Error, "c-internal.sock is no socket", "Move it away"},
+	{"agent database served beside the node", nil, func(b *bed) { b.listen("unix", b.path("queue/db/wdb")) }, "sockets", Error, "Another program answers at queue/db/wdb", "services"},
 	{"agent database of another program", nil, func(b *bed) { b.write("etc/testudo.yaml", "services:\n  agentdb: external\n") }, "sockets", Error, "nobody answers at queue/db/wdb", "embedded"},
 	{"port taken", nil, func(b *bed) { b.listen("tcp", portOf(b)) }, "ports", Error, "taken by another program", "<port>"},
 	{"address of another machine", func(s *home.Spec) { s.Bind = "192.0.2.1" }, func(*bed) {}, "ports", Error, "no address of this machine", "0.0.0.0"},
@@ -292,6 +294,7 @@ func TestExamine_UnreadableFile(t *testing.T) {
 	b := newHome(t, nil)
 	b.chmod("etc/client.keys", 0)
 	b.chmod("etc/rules", 0o550)
+	t.Cleanup(func() { b.chmod("etc/rules", 0o770) })
 	r := Examine(t.Context(), b.dir)
 	wants(t, r, "files", Error, "etc/client.keys cannot be read", "chown")
 	wants(t, r, "files", Error, "etc/rules cannot be written", "chown")
@@ -307,6 +310,51 @@ func TestExamine_DirectoryOfRoot(t *testing.T) {
 		t.Fatal(err)
 	}
 	wants(t, Examine(t.Context(), b.dir), "files", Error, "queue/db does not belong to the account", "chown")
+}
+
+// A dead socket of root's keeps the account's node from starting; one of the
+// account's does not.
+func TestExamine_SocketOfRoot(t *testing.T) {
+	uid, gid, exists := home.Identity()
+	if !exists || os.Geteuid() != 0 {
+		t.Skip("needs root, and the account " + home.Account)
+	}
+	b := newHome(t, nil)
+	names := []string{"queue/cluster/c-internal.sock", "queue/db/wdb"}
+	for _, name := range names {
+		dead, err := net.ListenUnix("unix", &net.UnixAddr{Name: b.path(name)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		dead.SetUnlinkOnClose(false)
+		dead.Close()
+		b.chmod(name, 0o660)
+	}
+	r := Examine(t.Context(), b.dir)
+	for _, name := range names {
+		wants(t, r, "sockets", Error, "The socket "+name+" was left behind by another account", "rm "+b.path(name))
+		if err := os.Chown(b.path(name), uid, gid); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if r := Examine(t.Context(), b.dir); r.Worst != Warning { // no node runs
+		t.Errorf("%s", all(r))
+	}
+}
+
+// Who may not look into the home is told that, and not that all of it is broken.
+func TestExamine_Stranger(t *testing.T) {
+	if os.Geteuid() == 0 {
+		t.Skip("root looks everywhere")
+	}
+	b := newHome(t, nil)
+	b.chmod("etc", 0)
+	t.Cleanup(func() { b.chmod("etc", 0o770) })
+	r := Examine(t.Context(), b.dir)
+	wants(t, r, "home", Error, "This user may not look into", "as root")
+	if len(r.Findings) != 1 {
+		t.Errorf("%s", all(r))
+	}
 }
 
 func TestExamine_ContextEnds(t *testing.T) {

@@ -38,7 +38,7 @@ func (x *exam) enrolment(ctx context.Context) {
 		x.fine("Agents do not enrol at this node.")
 		return
 	}
-	if x.Running {
+	if x.answers() {
 		if err := x.dial(ctx, "unix", filepath.Join(x.Home, authSocket)); err != nil {
 			x.fail("See logs/cluster.log; start the node again.", "The node runs, but nobody answers at %s: %s.", authSocket, dialled(err))
 		} else {

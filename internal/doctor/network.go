@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/netip"
+	"os"
 	"path/filepath"
 	"strconv"
 	"syscall"
@@ -24,7 +26,9 @@ func (x *exam) sockets(ctx context.Context) {
 	const database = "queue/db/wdb"
 	err := x.dial(ctx, "unix", filepath.Join(x.Home, database))
 	switch {
-	case err == nil:
+	case x.stuck: // its system takes connections for it
+		return
+	case err == nil && (external || x.Running):
 		x.fine("The agent database answers at %s.", database)
 	case external:
 		x.fail("Start the daemon that serves it, or set services.agentdb to embedded in etc/testudo.yaml.",
@@ -34,7 +38,52 @@ func (x *exam) sockets(ctx context.Context) {
 	}
 	if x.Running {
 		x.fine("The node answers at %s/%s.", home.QueueDir, home.Socket)
+		return
 	}
+	x.ownSocket(ctx, home.QueueDir+"/"+home.Socket)
+	if !external {
+		x.ownSocket(ctx, database)
+	}
+	if x.cfg.EnrolmentEmbedded() {
+		x.ownSocket(ctx, authSocket)
+	}
+}
+
+// ownSocket looks whether a node could take the place of a socket that it is to
+// serve, where none runs.
+func (x *exam) ownSocket(ctx context.Context, name string) {
+	path := filepath.Join(x.Home, name)
+	info, err := os.Lstat(path)
+	if err != nil {
+		return // none, or told by files
+	}
+	err = x.dial(ctx, "unix", path)
+	switch {
+	case info.Mode().Type() != fs.ModeSocket:
+		x.fail("Move it away.", "%s is no socket, and the node does not start while it is there.", name)
+	case err == nil && x.pid() == 0: // that of a node is told by process
+		x.fail("End that program, or leave the service to it: see services in "+config.SettingsPath+".",
+			"Another program answers at %s, and the node does not start while it does.", name)
+	case errors.Is(err, fs.ErrPermission), err != nil && !x.accountMayWrite(info):
+		x.fail(fmt.Sprintf("End the program that serves it, if one does, then remove the file as root: rm %s.", path),
+			"The socket %s was left behind by another account, and the node, which may not use it, does not start while it is there.", name)
+	}
+}
+
+// accountMayWrite says whether the account of the node may write a file, as far
+// as we are root and there is such an account; else true.
+func (x *exam) accountMayWrite(info fs.FileInfo) bool {
+	uid, gid, exists := home.Identity()
+	owner, group, known := ownerOf(info)
+	if os.Geteuid() != 0 || !exists || !known {
+		return true
+	}
+	return writableBy(info.Mode(), owner == uid, group == gid)
+}
+
+// writableBy says whether a mode lets an account write.
+func writableBy(mode fs.FileMode, owner, group bool) bool {
+	return owner && mode&0o200 != 0 || group && mode&0o020 != 0 || mode&0o002 != 0
 }
 
 // dialled is the short form of a failed try to connect.
@@ -89,6 +138,9 @@ func (x *exam) master(ctx context.Context, address string) {
 
 // port looks whether a port is ours, or free where no node runs.
 func (x *exam) port(ctx context.Context, what, address string, severity Severity, remedy string) {
+	if x.stuck {
+		return // its system takes connections for it
+	}
 	if x.Running {
 		if err := x.dial(ctx, "tcp", reachable(address)); err != nil {
 			x.add("", severity, fmt.Sprintf("The node runs, but does not answer on its %s port %s: %s.", what, address, dialled(err)),
@@ -143,7 +195,7 @@ func (x *exam) clock(ctx context.Context) {
 		x.warn("See whether the clock is right now; if so, 'touch' the file.",
 			"%s was changed at %s, which is in the future: the clock has been set back, or was wrong.", path, newest.UTC().Format(time.DateTime+" MST"))
 	}
-	if x.Running && x.worker() {
+	if x.answers() && x.worker() {
 		asked := time.Now()
 		reports, err := x.client.Why(ctx, x.Node)
 		answered := time.Now()

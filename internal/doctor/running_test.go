@@ -3,7 +3,13 @@ package doctor
 import (
 	"context"
 	"encoding/json"
+	"fmt"
+	"net"
+	"os/exec"
+	"slices"
+	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -68,6 +74,45 @@ func TestExamine_NodeWithoutAnswers(t *testing.T) {
 	r := Examine(t.Context(), b.dir)
 	wants(t, r, "process", Error, "does not answer as it should", "log")
 	wants(t, r, "node", Error, "Error 3020", "overloaded")
+}
+
+// A node that takes connections, or has its system take them, and says nothing is
+// not called well, and not asked again and again.
+func TestExamine_StuckNode(t *testing.T) {
+	b := newHome(t, nil)
+	for _, name := range []string{"queue/cluster/c-internal.sock", "queue/db/wdb"} {
+		ln, err := net.Listen("unix", b.path(name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer ln.Close()
+	}
+	const patience = 20 * time.Millisecond
+	r := examine(t.Context(), b.dir, patience)
+	wants(t, r, "process", Error, "has not answered in 20ms", "logs/cluster.log")
+	for _, check := range []string{"sockets", "ports", "node"} {
+		if slices.ContainsFunc(r.Findings, func(f Finding) bool { return f.Check == check }) {
+			t.Errorf("%s says something in\n%s", check, all(r))
+		}
+	}
+	sleeper := exec.Command("sleep", "60")
+	if err := sleeper.Start(); err != nil {
+		t.Skip(err)
+	}
+	defer func() { _ = sleeper.Process.Kill(); _ = sleeper.Wait() }()
+	pid := sleeper.Process.Pid
+	b.write(fmt.Sprintf("var/run/wazuh-clusterd-%d.pid", pid), strconv.Itoa(pid))
+	wants(t, examine(t.Context(), b.dir, patience), "process", Error, "has not answered", "")
+	if err := sleeper.Process.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	for range 1000 {
+		if frozen(pid) {
+			break
+		}
+		time.Sleep(time.Millisecond)
+	}
+	wants(t, examine(t.Context(), b.dir, patience), "process", Error, "stopped as by SIGSTOP", fmt.Sprintf("kill -CONT %d", pid))
 }
 
 func TestExamine_ClockOfTheMaster(t *testing.T) {

@@ -68,8 +68,7 @@ func (x *exam) directory(d home.Directory) {
 	uid, gid, exists := home.Identity()
 	owner, group, known := ownerOf(info)
 	if os.Geteuid() == 0 && exists && known && d.Own {
-		writable := owner == uid && info.Mode()&0o200 != 0 || group == gid && info.Mode()&0o020 != 0 || info.Mode()&0o002 != 0
-		if !writable {
+		if !writableBy(info.Mode(), owner == uid, group == gid) {
 			x.fail(owns(d.Path), "The directory %s does not belong to the account %s, which could not write there.", d.Path, home.Account)
 		}
 		return

@@ -102,7 +102,7 @@ func (x *exam) versions(ctx context.Context) {
 			x.warn("Set version in "+config.SettingsPath+" to the version of the cluster.", "The installation is of version %s, but the node presents %s to other nodes.", found[1], presented)
 		}
 	}
-	if x.Running {
+	if x.answers() {
 		nodes, err := x.client.Nodes(ctx, nil)
 		if err == nil {
 			for _, node := range nodes {

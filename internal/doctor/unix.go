@@ -31,13 +31,24 @@ func runs(pid int) bool {
 	if err := unix.Kill(pid, 0); err != nil && !errors.Is(err, unix.EPERM) {
 		return false
 	}
+	return stateOf(pid) != 'Z'
+}
+
+// frozen says whether a process has been stopped by a signal.
+func frozen(pid int) bool { return stateOf(pid) == 'T' }
+
+// stateOf is the letter of a process's state, 0 where there is no /proc.
+func stateOf(pid int) byte {
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
-		return true // no /proc here
+		return 0
 	}
-	// The state follows the program's name, which is in parentheses and may hold some.
-	after := stat[bytes.LastIndexByte(stat, ')')+1:]
-	return !bytes.HasPrefix(bytes.TrimSpace(after), []byte("Z"))
+	// It follows the program's name, which is in parentheses and may hold some.
+	after := bytes.TrimSpace(stat[bytes.LastIndexByte(stat, ')')+1:])
+	if len(after) == 0 {
+		return 0
+	}
+	return after[0]
 }
 
 // ownOpenFiles is how many files a child of ours may have open.
