@@ -80,6 +80,7 @@ func (r *Reconciler) reconcileAgents(ctx context.Context, result *Result) error 
 	if err == nil && len(r.missing)+len(r.extra) == 0 {
 		r.settled = ring.all
 		r.settled.valid = true
+		r.badBefore = len(ring.badLines)
 	}
 	return err
 }

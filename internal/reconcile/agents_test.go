@@ -287,6 +287,25 @@ func TestAccidents(t *testing.T) {
 	}
 }
 
+// A line that has been broken for long is not that of an agent who goes now.
+func TestRemoval_BesideABrokenLine(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, false)
+		w.put("etc/client.keys", "by hand\n"+keyLines(1, 3))
+		w.round()
+		w.put("etc/client.keys", "by hand\n"+keyLines(1, 2))
+		w.round()
+		if len(w.db.names) != 3 || len(w.conditions()) > 0 {
+			t.Errorf("removed: %d rows, conditions %v", len(w.db.names), w.conditions())
+		}
+		w.put("etc/client.keys", "by hand\n001 agent-1 any\n"+keyLines(2, 1))
+		w.round()
+		if len(w.db.names) != 3 || len(w.conditions()) != 1 {
+			t.Errorf("broken: %d rows, conditions %v", len(w.db.names), w.conditions())
+		}
+	})
+}
+
 // What matters is for how long the agents have been without a key, not that the
 // file stays the same; and not how many there were before.
 func TestAccidents_FileThatKeepsChanging(t *testing.T) {

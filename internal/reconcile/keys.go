@@ -20,6 +20,8 @@ const (
 	keysPath = "etc/client.keys"
 	// maxKeys bounds the file: 4 million lines of usual length.
 	maxKeys = 1 << 30
+	// mostBad is how many lines that are none are counted.
+	mostBad = 100
 )
 
 // keysFile is what is remembered of client.keys from one round to the next.
@@ -32,7 +34,7 @@ type doubt int
 
 const (
 	noDoubt doubt = iota
-	broken        // it has lines that are none, or stops in the middle of one
+	broken        // it has more lines that are none than when all was well, or stops in the middle of one
 	empty         // it has no agent
 	absent        // it is not there
 )
@@ -95,7 +97,7 @@ func (r *Reconciler) readKeys(known rows) (ring *keyring, info fs.FileInfo, err 
 		return nil, nil, fmt.Errorf("%s is no file of at most %d bytes", keysPath, maxKeys)
 	}
 	var last lastByte
-	ring.badLines, err = agent.ReadKeys(io.TeeReader(f, &last), agent.KeyLimits{}, func(k agent.Key) {
+	ring.badLines, err = agent.ReadKeys(io.TeeReader(f, &last), agent.KeyLimits{Bad: mostBad}, func(k agent.Key) {
 		if !k.Removed && k.ID != agent.Manager && ring.take(known, k) {
 			r.add(&ring.all, k.ID, k.Name)
 		}
@@ -106,7 +108,7 @@ func (r *Reconciler) readKeys(known rows) (ring *keyring, info fs.FileInfo, err 
 	switch {
 	case ring.all.count == 0:
 		ring.doubt = empty
-	case len(ring.badLines) > 0 || last.b != '\n':
+	case len(ring.badLines) > min(r.badBefore, mostBad-1) || last.b != '\n':
 		ring.doubt = broken
 	default:
 		ring.doubt = noDoubt

@@ -94,6 +94,7 @@ type Reconciler struct {
 	started    bool       // agents were compared once
 	file       keysFile   // what client.keys was like
 	settled    settled    // what agents were like when nothing was amiss
+	badBefore  int        // lines that were none when all agents had their keys
 	missing    amiss      // agents without row
 	extra      amiss      // agents without key
 	groupsHeld stability  // of the directories of groups
