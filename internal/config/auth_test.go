@@ -151,11 +151,7 @@ func TestAuth_Explained(t *testing.T) {
 	if len(problems) > 0 {
 		t.Fatal(lines(home, problems))
 	}
-	got := map[string]string{}
-	for _, s := range c.Explain() {
-		got[s.Path] = s.Value + " from " + strings.TrimPrefix(s.Source, home+"/")
-	}
-	for path, want := range map[string]string{
+	wantExplained(t, c, map[string]string{
 		"auth.port":                            "1615 from etc/ossec.conf:2",
 		"auth.force.disconnected_time":         "24h from etc/ossec.conf:3",
 		"auth.force.disconnected_time.enabled": "false from etc/ossec.conf:3",
@@ -163,11 +159,7 @@ func TestAuth_Explained(t *testing.T) {
 		"auth.timeout_seconds":                 "2s from etc/local_internal_options.conf:1",
 		"services.enrolment":                   `"embedded" from built-in`,
 		"enrolment.handshake_time":             "10s from built-in",
-	} {
-		if got[path] != want {
-			t.Errorf("%s: got %s, want %s", path, got[path], want)
-		}
-	}
+	})
 }
 
 func FuzzAuth(f *testing.F) {

@@ -178,22 +178,14 @@ func TestDaemons_Explained(t *testing.T) {
 		LocalOptionsPath: "\nremoted.merge_shared=0\n",
 	})
 	c, _ := Load(LoadOptions{Home: home})
-	got := map[string]string{}
-	for _, s := range c.Explain() {
-		got[s.Path] = s.Value + " from " + strings.TrimPrefix(s.Source, home+"/")
-	}
-	for path, want := range map[string]string{
+	wantExplained(t, c, map[string]string{
 		"global.agents_disconnection_time": "20m from etc/ossec.conf:2",
 		"wdb.backup.interval":              "24h from built-in",
 		"remoted.merge_shared":             "false from etc/local_internal_options.conf:2",
 		"wazuh_db.open_db_limit":           "64 from built-in",
 		"services.agentdb":                 `"embedded" from built-in`,
 		"agentdb.message_bytes":            "64KiB from built-in",
-	} {
-		if got[path] != want {
-			t.Errorf("%s: got %s, want %s", path, got[path], want)
-		}
-	}
+	})
 }
 
 func FuzzDaemons(f *testing.F) {

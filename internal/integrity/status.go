@@ -21,9 +21,7 @@ type Status struct {
 
 // Status is how the exchange with a connected worker stands.
 func (m *Master) Status(worker string) (Status, bool) {
-	m.mu.Lock()
-	c := m.workers[worker]
-	m.mu.Unlock()
+	c := m.worker(worker)
 	if c == nil {
 		return Status{}, false
 	}
@@ -32,6 +30,13 @@ func (m *Master) Status(worker string) (Status, bool) {
 	s := c.status
 	s.Free = c.busy.IsZero() || time.Since(c.busy) > m.cfg.MaxLocked
 	return s, true
+}
+
+// worker is a connected worker by name, nil when there is none.
+func (m *Master) worker(name string) *checking {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.workers[name]
 }
 
 // enter makes a worker known until the returned function is called.
@@ -109,9 +114,7 @@ func (c *checking) wentWrong(err error) {
 
 // Trouble says what keeps a connected worker's files from being the master's.
 func (m *Master) Trouble(worker string) (Trouble, bool) {
-	m.mu.Lock()
-	c := m.workers[worker]
-	m.mu.Unlock()
+	c := m.worker(worker)
 	if c == nil {
 		return Trouble{}, false
 	}

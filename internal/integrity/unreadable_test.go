@@ -38,18 +38,24 @@ func become(t *testing.T, n *clustertest.Node, path string, what func(string) er
 	}
 }
 
+// twoRules starts a master with two rules and a worker that has them.
+func twoRules(c *clustertest.Cluster) (boss, worker *clustertest.Node) {
+	boss = c.Node(clustertest.MasterName)
+	boss.Write("etc/rules/a.xml", "a")
+	boss.Write("etc/rules/b.xml", "b")
+	c.StartMaster()
+	worker = c.StartWorker("1")
+	c.WaitEqual(inStep)
+	return boss, worker
+}
+
 // What the master cannot read is deleted nowhere, is shown as failed with its
 // reason, and does not keep anything else from arriving.
 func TestCluster_UnreadableOnTheMaster(t *testing.T) {
 	for name, what := range bad() {
 		t.Run(name, func(t *testing.T) {
 			run(t, func(t *testing.T, c *clustertest.Cluster) {
-				boss := c.Node(clustertest.MasterName)
-				boss.Write("etc/rules/a.xml", "a")
-				boss.Write("etc/rules/b.xml", "b")
-				c.StartMaster()
-				worker := c.StartWorker("1")
-				c.WaitEqual(inStep)
+				boss, worker := twoRules(c)
 
 				become(t, boss, "etc/rules/a.xml", what)
 				boss.Write("etc/rules/b.xml", "changed")
@@ -147,12 +153,7 @@ func TestCluster_UnreadableOnAWorker(t *testing.T) {
 	for name, what := range bad() {
 		t.Run(name, func(t *testing.T) {
 			run(t, func(t *testing.T, c *clustertest.Cluster) {
-				boss := c.Node(clustertest.MasterName)
-				boss.Write("etc/rules/a.xml", "a")
-				boss.Write("etc/rules/b.xml", "b")
-				c.StartMaster()
-				worker := c.StartWorker("1")
-				c.WaitEqual(inStep)
+				boss, worker := twoRules(c)
 				become(t, worker, "etc/rules/a.xml", what)
 				boss.Write("etc/rules/b.xml", "changed")
 				c.WaitEqual(inStep)

@@ -1,6 +1,7 @@
 package session
 
 import (
+	"cmp"
 	"time"
 
 	"testudo/internal/wire"
@@ -56,29 +57,22 @@ func DefaultLimits() Limits {
 
 func (l Limits) withDefaults() Limits {
 	d := DefaultLimits()
-	orDefault(&l.HelloTimeout, d.HelloTimeout)
-	orDefault(&l.HelloBytes, d.HelloBytes)
-	orDefault(&l.FrameTimeout, d.FrameTimeout)
-	orDefault(&l.FrameBytes, d.FrameBytes)
-	orDefault(&l.DividedMessages, d.DividedMessages)
-	orDefault(&l.DividedBytes, d.DividedBytes)
-	orDefault(&l.DividedAge, d.DividedAge)
-	orDefault(&l.Uploads, d.Uploads)
-	orDefault(&l.UploadBytes, d.UploadBytes)
-	orDefault(&l.UploadAge, d.UploadAge)
-	orDefault(&l.Strings, d.Strings)
-	orDefault(&l.StringBytes, d.StringBytes)
-	orDefault(&l.StringAge, d.StringAge)
-	orDefault(&l.QueueBytes, d.QueueBytes)
-	orDefault(&l.Requests, d.Requests)
+	l.HelloTimeout = cmp.Or(l.HelloTimeout, d.HelloTimeout)
+	l.HelloBytes = cmp.Or(l.HelloBytes, d.HelloBytes)
+	l.FrameTimeout = cmp.Or(l.FrameTimeout, d.FrameTimeout)
+	l.FrameBytes = cmp.Or(l.FrameBytes, d.FrameBytes)
+	l.DividedMessages = cmp.Or(l.DividedMessages, d.DividedMessages)
+	l.DividedBytes = cmp.Or(l.DividedBytes, d.DividedBytes)
+	l.DividedAge = cmp.Or(l.DividedAge, d.DividedAge)
+	l.Uploads = cmp.Or(l.Uploads, d.Uploads)
+	l.UploadBytes = cmp.Or(l.UploadBytes, d.UploadBytes)
+	l.UploadAge = cmp.Or(l.UploadAge, d.UploadAge)
+	l.Strings = cmp.Or(l.Strings, d.Strings)
+	l.StringBytes = cmp.Or(l.StringBytes, d.StringBytes)
+	l.StringAge = cmp.Or(l.StringAge, d.StringAge)
+	l.QueueBytes = cmp.Or(l.QueueBytes, d.QueueBytes)
+	l.Requests = cmp.Or(l.Requests, d.Requests)
 	return l
-}
-
-func orDefault[T comparable](v *T, d T) {
-	var zero T
-	if *v == zero {
-		*v = d
-	}
 }
 
 func (l Limits) hello() wire.Limits {

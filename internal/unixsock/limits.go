@@ -1,6 +1,7 @@
 package unixsock
 
 import (
+	"cmp"
 	"errors"
 	"time"
 )
@@ -54,20 +55,13 @@ func DefaultLimits() Limits {
 
 func (l Limits) withDefaults() Limits {
 	d := DefaultLimits()
-	orDefault(&l.Message, d.Message)
-	orDefault(&l.Reply, d.Reply)
-	orDefault(&l.Connections, d.Connections)
-	orDefault(&l.Silent, d.Silent)
-	orDefault(&l.Keep, d.Keep)
-	orDefault(&l.Read, d.Read)
-	orDefault(&l.Write, d.Write)
-	orDefault(&l.Grace, d.Grace)
+	l.Message = cmp.Or(l.Message, d.Message)
+	l.Reply = cmp.Or(l.Reply, d.Reply)
+	l.Connections = cmp.Or(l.Connections, d.Connections)
+	l.Silent = cmp.Or(l.Silent, d.Silent)
+	l.Keep = cmp.Or(l.Keep, d.Keep)
+	l.Read = cmp.Or(l.Read, d.Read)
+	l.Write = cmp.Or(l.Write, d.Write)
+	l.Grace = cmp.Or(l.Grace, d.Grace)
 	return l
-}
-
-func orDefault[T comparable](v *T, d T) {
-	var zero T
-	if *v == zero {
-		*v = d
-	}
 }
