@@ -226,7 +226,7 @@ func (e *env) controlled(dir string) (cluster string, client *ctl.Client, err er
 		if fault.Has(err, fault.NotRunning) {
 			return "", nil, errNotRunning
 		}
-		return "", nil, err
+		return "", nil, advised(err, dir)
 	}
 	return cfg.Cluster.Name, client, nil
 }

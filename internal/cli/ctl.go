@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"time"
 
 	"testudo/internal/ctl"
@@ -58,8 +59,14 @@ func advised(err error, dir string) error {
 	switch {
 	case fault.Has(err, fault.NotRunning):
 		return fmt.Errorf("no node answers in %s: start it, or see what is wrong with 'testudo doctor'", dir)
+	case errors.Is(err, fs.ErrPermission):
+		return fmt.Errorf("this user may not ask the node in %s (%w): ask as root, or as the account that runs the node", dir, fs.ErrPermission)
+	case errors.Is(err, ctl.ErrSilent):
+		return fmt.Errorf("%w. The node in %s takes questions, but has not answered this one: 'testudo doctor' says whether it is stopped; see how busy the machine is, and logs/cluster.log", err, dir)
 	case fault.Has(err, fault.NotConnected):
 		return fmt.Errorf("%w; 'testudo ctl why' says why", err)
+	case fault.Has(err, fault.NodeAbsent):
+		return fmt.Errorf("%w; 'testudo ctl nodes' lists those that are connected", err)
 	case errors.As(err, &f) && f.Code.Advice() != "":
 		return fmt.Errorf("%w. %s", err, f.Code.Advice())
 	}

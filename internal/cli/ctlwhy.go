@@ -37,8 +37,11 @@ func (c *ctlWhyCmd) Run(e *env) error {
 		name = cfg.Cluster.NodeName
 	}
 	reports, err := client.Why(e.ctx, name)
-	if fault.Has(err, fault.NotRunning) {
+	switch {
+	case fault.Has(err, fault.NotRunning):
 		reports, err = atRest(dir, name), nil
+	case errors.Is(err, ctl.ErrSilent):
+		reports, err = mute(dir, name), nil
 	}
 	if err != nil {
 		return advised(err, dir)
@@ -69,12 +72,24 @@ func (c *ctlWhyCmd) Run(e *env) error {
 
 // atRest reports on a node when the one whose home this is does not run.
 func atRest(dir, name string) []why.Report {
-	r := why.Report{Node: name, ToldBy: "nobody, only the files of " + dir, State: why.Unknown, Summary: fmt.Sprintf("No node runs in %s, so nobody can say how %s is.", dir, name)}
-	r.Findings = []why.Finding{{
+	return []why.Report{untold(name, fmt.Sprintf("No node runs in %s, so nobody can say how %s is.", dir, name), why.Finding{
 		Severity: why.Critical, Text: "The node of this home does not run.", Code: fault.NotRunning,
 		Remedy: "Start it; 'testudo doctor' says what could keep it from running, logs/cluster.log why it ended.",
-	}}
-	return []why.Report{r}
+	})}
+}
+
+// mute reports on a node when the one whose home this is takes the question and
+// does not answer.
+func mute(dir, name string) []why.Report {
+	return []why.Report{untold(name, fmt.Sprintf("The node in %s does not answer, so nobody can say how %s is.", dir, name), why.Finding{
+		Severity: why.Critical, Text: "The node of this home takes questions and does not answer.", Code: fault.RequestTimeout,
+		Remedy: "'testudo doctor' says whether it is stopped; see how busy the machine is, and logs/cluster.log.",
+	})}
+}
+
+// untold is a report without a node that tells.
+func untold(name, summary string, f why.Finding) why.Report {
+	return why.Report{Node: name, ToldBy: "this program", State: why.Unknown, Summary: summary, Findings: []why.Finding{f}}
 }
 
 // takenDown adds what the node of the home has taken down of another, now or

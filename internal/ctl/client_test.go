@@ -3,12 +3,15 @@ package ctl
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"log/slog"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
@@ -169,5 +172,25 @@ func TestClient_Why(t *testing.T) {
 	}
 	if _, err := c.Why(t.Context(), ""); !fault.Has(err, fault.Unspecified) {
 		t.Error(err)
+	}
+}
+
+// A node that takes questions and says nothing is told from one that waits for
+// another, whose error comes as an answer.
+func TestClient_SilentNode(t *testing.T) {
+	ln, err := net.Listen("unix", filepath.Join(t.TempDir(), "s"))
+	if err != nil {
+		t.Skip(err)
+	}
+	defer ln.Close() // nobody accepts; the system takes connections
+	c := &Client{path: ln.Addr().String(), options: localsock.ClientOptions{ReplyTime: 20 * time.Millisecond}}
+	if _, err := c.Nodes(t.Context(), nil); !errors.Is(err, ErrSilent) || !fault.Has(err, fault.RequestTimeout) || err.Error() != "Error 3020 - Timeout sending request: get_nodes" {
+		t.Errorf("%v", err)
+	}
+	late := localsock.Commands{Nodes: func(context.Context, []byte) ([]byte, error) {
+		return nil, fault.New(fault.RequestTimeout, "get_nodes")
+	}}
+	if _, err := New(running(t, late)).Nodes(t.Context(), nil); errors.Is(err, ErrSilent) || !fault.Has(err, fault.RequestTimeout) {
+		t.Errorf("%v", err)
 	}
 }

@@ -16,6 +16,7 @@ import (
 	"testudo/internal/localsock"
 	"testudo/internal/nodeinfo"
 	"testudo/internal/result"
+	"testudo/internal/session"
 	"testudo/internal/why"
 )
 
@@ -33,18 +34,36 @@ type Client struct {
 // New makes a client of the node in a home.
 func New(home string) *Client { return &Client{path: filepath.Join(home, socket)} }
 
-// ask gives the answer to a command. The error is a *fault.Error, also when
-// nobody is there (3012); of a worker without a master it is 3023.
+// ErrSilent says that the node itself takes questions and does not answer, where
+// fault 3020 alone may be that of another node behind it.
+var ErrSilent = errors.New("the node takes questions and does not answer")
+
+// silent is fault 3020 of this end.
+type silent struct{ fault *fault.Error }
+
+func (s silent) Error() string { return s.fault.Error() }
+
+// Unwrap gives ErrSilent and the fault.
+func (s silent) Unwrap() []error { return []error{ErrSilent, s.fault} }
+
+// ask gives the answer to a command. The error has a *fault.Error in it, also when
+// nobody is there (3012); of a worker without a master it is 3023. It is ErrSilent
+// too when the node does not answer, fs.ErrPermission when it may not be asked.
 func (c *Client) ask(ctx context.Context, command string, argument []byte) ([]byte, error) {
 	if c.Trace != nil {
 		c.Trace(command, argument)
 	}
 	answer, err := localsock.Ask(ctx, c.path, c.options, command, argument)
 	if err != nil {
-		if f, ok := errors.AsType[*fault.Error](err); ok {
-			return nil, f
+		f, ok := errors.AsType[*fault.Error](err)
+		_, remote := errors.AsType[*session.RemoteError](err)
+		switch {
+		case !ok:
+			return nil, err
+		case f.Code == fault.RequestTimeout && !remote:
+			return nil, silent{f}
 		}
-		return nil, err
+		return nil, f
 	}
 	return answer, raised(answer)
 }
