@@ -57,6 +57,11 @@ func TestBackup_ThenRestore(t *testing.T) {
 	if _, ok := s.roster.get(2); ok {
 		t.Error("the roster still knows agent 2")
 	}
+	select {
+	case <-s.Replaced():
+	default:
+		t.Error("nobody is told")
+	}
 	addAgent(t, s, 3, "three") // writes go on
 	names, err := s.Backups()
 	must(t, err)

@@ -34,6 +34,7 @@ func (s *Store) Restore(ctx context.Context, name string, saveFirst bool) error 
 	if err := s.restore(ctx, name, saveFirst); err != nil {
 		return fmt.Errorf("restore the agent database from %s: %w", name, err)
 	}
+	s.replacedHint.give()
 	s.log.Info("The agent database was restored.", slog.String("file", name))
 	return nil
 }

@@ -20,3 +20,7 @@ func (s *Store) InfoChanged() <-chan struct{} { return s.infoHint }
 // GroupsChanged gets a value soon after groups of agents have changed that are
 // to be sent out. It is for one listener.
 func (s *Store) GroupsChanged() <-chan struct{} { return s.groupsHint }
+
+// Replaced gets a value after the database has been replaced by a backup: what was
+// made of other files is as old as that. It is for one listener.
+func (s *Store) Replaced() <-chan struct{} { return s.replacedHint }

@@ -87,7 +87,7 @@ type Store struct {
 	rowPool sync.Pool       // of *[]infoRow, for SetSyncInfo
 	recent  sqlitedb.Recent // statements of Query
 
-	infoHint, groupsHint hint
+	infoHint, groupsHint, replacedHint hint
 
 	// For the writer alone.
 	tx       *tx
@@ -112,7 +112,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	s := &Store{
 		o: o, log: o.Log, seed: maphash.MakeSeed(),
 		ops: make(chan *op, queueLength), ended: make(chan struct{}), closing: make(chan struct{}),
-		roster: newRoster(), journal: newJournal(), foreseen: make(foreseen), infoHint: newHint(), groupsHint: newHint(),
+		roster: newRoster(), journal: newJournal(), foreseen: make(foreseen), infoHint: newHint(), groupsHint: newHint(), replacedHint: newHint(),
 	}
 	s.tx, s.trouble.calm = newTx(s), calmAfter
 	s.close = sync.OnceValue(s.shutDown)

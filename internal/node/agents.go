@@ -159,7 +159,7 @@ func (n *Node) reconciler() *reconcile.Reconciler {
 	r := records{n.agents.store}
 	return reconcile.New(reconcile.Config{
 		Home: n.home, Master: n.cfg.Cluster.Role != config.Worker, NodeName: n.cfg.Cluster.NodeName, Version: n.cfg.Testudo.Version,
-		Agents: r, Groups: r, Self: r, Watch: n.agents.hints.Watch,
+		Agents: r, Groups: r, Self: r, Watch: n.agents.hints.Watch, Replaced: n.agents.store.Replaced(),
 		Removed: n.removeInventory, Expected: n.enrol.expected,
 		Log: n.log, Metrics: n.metrics, Health: n.board,
 	})

@@ -382,6 +382,8 @@ func TestRun_ByTimeByHintAndAfterFailure(t *testing.T) {
 				}
 			}
 		}
+		replaced := make(chan struct{})
+		w.cfg.Replaced = replaced
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error)
 		go func() { done <- w.Run(ctx) }()
@@ -408,6 +410,15 @@ func TestRun_ByTimeByHintAndAfterFailure(t *testing.T) {
 		time.Sleep(retry)
 		synctest.Wait()
 		w.wants("soon after a failure", "001=agent-1 002=agent-2 003=agent-3 004=agent-4")
+		w.db.mu.Lock()
+		w.db.names, w.db.self = map[agent.ID]string{0: "of the backup"}, nil
+		w.db.mu.Unlock()
+		replaced <- struct{}{}
+		synctest.Wait()
+		w.wants("at once in another database", "001=agent-1 002=agent-2 003=agent-3 004=agent-4")
+		if w.db.self == nil || w.db.names[0] == "of the backup" {
+			t.Error("agent 0 is as it was in the backup")
+		}
 		cancel()
 		if err := <-done; err != nil {
 			t.Error(err)

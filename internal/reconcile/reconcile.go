@@ -72,6 +72,9 @@ type Config struct {
 	// Watch sends when one of the files may have changed; it returns when ctx
 	// ends. nil: changes are found by comparing.
 	Watch func(ctx context.Context, changed chan<- struct{}) error
+	// Replaced sends when the database has been replaced by another one, with which
+	// everything is to be compared at once. May be nil.
+	Replaced <-chan struct{}
 	// Removed is told of every agent whose row was deleted: its own database
 	// goes, too. May be nil.
 	Removed func(ctx context.Context, id agent.ID) error
@@ -116,8 +119,8 @@ func New(cfg Config) *Reconciler {
 	return &Reconciler{cfg: cfg, log: cfg.Log, seed: maphash.MakeSeed()}
 }
 
-// Run compares at once, each Every, and soon after a change was heard of, until
-// ctx ends. It returns nil.
+// Run compares at once, each Every, soon after a change was heard of, and when the
+// database was replaced, until ctx ends. It returns nil.
 func (r *Reconciler) Run(ctx context.Context) error {
 	changed := make(chan struct{}, 1)
 	if r.cfg.Watch != nil {
@@ -147,6 +150,11 @@ func (r *Reconciler) Run(ctx context.Context) error {
 				due = soon
 				timer.Reset(time.Until(due))
 			}
+		case <-r.cfg.Replaced:
+			r.forgetSelf()
+			full = time.Now()
+			due = full
+			timer.Reset(0)
 		case <-timer.C:
 			start := time.Now()
 			full = r.next(ctx, full)

@@ -43,6 +43,13 @@ func (r *Reconciler) updateSelf(ctx context.Context) error {
 	return nil
 }
 
+// forgetSelf has the row of agent 0 set anew.
+func (r *Reconciler) forgetSelf() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.self = false
+}
+
 // machine is what the kernel says of itself.
 type machine struct{ system, node, release, version, arch string }
 
