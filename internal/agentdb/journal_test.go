@@ -215,6 +215,7 @@ func TestJournal_Rests(t *testing.T) {
 func TestJournal_IsBounded(t *testing.T) {
 	s := start(t)
 	insert(t, s, 2)
+	must(t, s.SetSyncInfo(t.Context(), fullReport(1, 2, "worker1", 1700000000, agent.Active)))
 	must(t, s.UpdateKeepalive(t.Context(), 1, "active", synced))
 	must(t, s.between(t.Context(), func(context.Context) error {
 		s.journal.named = journalAgents

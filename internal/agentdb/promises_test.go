@@ -215,12 +215,23 @@ func (p *promises) keepalives(ctx context.Context) map[string]func(*rapid.T) {
 			from := int(someID().Draw(t, "from"))
 			to := min(4, from+rapid.IntRange(0, 3).Draw(t, "more"))
 			// Also earlier ones, and those of clocks that are ahead.
-			at := time.Now().Unix() + rapid.Int64Range(-5, 5).Draw(t, "at")
+			before := time.Now().Unix()
+			at := before + rapid.Int64Range(-5, 5).Draw(t, "at")
 			status := someStatus().Draw(t, "status")
+			placed := map[agent.ID]bool{} // at a node, which is w1
+			for id := range p.told {
+				r, _ := p.s.roster.get(id)
+				placed[id] = isNode(r.node)
+			}
 			sure(t, p.s.SetSyncInfo(ctx, fullReport(from, to, "w1", at, status)))
-			for id := from; id <= to; id++ {
-				if _, there := p.told[agent.ID(id)]; there {
-					p.told[agent.ID(id)] = promise{at, status, fmt.Sprintf("agent-%06d", id)}
+			for id := agent.ID(from); id <= agent.ID(to); id++ {
+				one, there := p.told[id]
+				stale := !placed[id] && one.keepalive != noKeepalive && at < one.keepalive && one.keepalive <= time.Now().Unix()
+				if r, _ := p.s.roster.get(id); stale && one.keepalive > before {
+					stale = r.keepalive == one.keepalive // it was ahead of the clock, or not any more
+				}
+				if there && !stale {
+					p.told[id] = promise{at, status, fmt.Sprintf("agent-%06d", id)}
 				}
 			}
 		},
