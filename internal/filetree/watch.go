@@ -66,7 +66,9 @@ func tell(changed chan<- struct{}) {
 type watch struct {
 	*Tree
 	notify *fsnotify.Watcher
-	failed bool // a directory is not watched
+
+	failed    map[string]struct{} // directories that cannot be watched, at most mostFailed
+	uncounted bool                // there were more of them
 }
 
 func (t *Tree) newWatch() (*watch, error) {
@@ -74,7 +76,7 @@ func (t *Tree) newWatch() (*watch, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &watch{Tree: t, notify: notify}, nil
+	return &watch{Tree: t, notify: notify, failed: map[string]struct{}{}}, nil
 }
 
 func (w *watch) run(ctx context.Context, changed chan<- struct{}) {
@@ -122,7 +124,10 @@ func (w *watch) relevant(event fsnotify.Event) bool {
 		if _, err := w.opts.Items.Match(rel); err == nil || w.inside(rel) {
 			w.hear()
 		}
-		return false
+		return w.readableNow(rel)
+	}
+	if event.Has(fsnotify.Remove) || event.Has(fsnotify.Rename) {
+		w.succeed(rel) // there is nothing to watch any more
 	}
 	if event.Has(fsnotify.Create) {
 		if w.leadsToRoot(rel) {
@@ -165,6 +170,9 @@ func (w *watch) leadsToRoot(rel string) bool {
 // In the place of one that does not exist the nearest directory above it is
 // watched.
 func (w *watch) addRoots() {
+	failed := !w.complete()
+	clear(w.failed)
+	w.uncounted = false
 	for i := range w.opts.Items.List {
 		dir := w.opts.Items.List[i].Dir()
 		for ; ; dir = filepath.Dir(dir) {
@@ -181,9 +189,22 @@ func (w *watch) addRoots() {
 			w.add(dir)
 		}
 	}
-	// Of what happened before nothing was heard.
+	if w.complete() {
+		w.rely(failed)
+	} else {
+		w.hear()
+	}
+}
+
+// rely takes down that everything is watched. Of what happened before nothing was
+// heard.
+func (w *watch) rely(again bool) {
 	w.hear()
-	w.watched.Store(!w.failed)
+	w.watched.Store(true)
+	if again {
+		w.warned.Store(false)
+		w.log.Info("All synchronised directories are watched again.")
+	}
 }
 
 // addBelow watches a directory and all below it, if it belongs to a recursive
@@ -212,14 +233,49 @@ func (w *watch) add(rel string) bool {
 	err := w.notify.Add(filepath.Join(w.home, rel))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		w.fail(rel, err)
+		return false
 	}
+	w.succeed(rel)
 	return err == nil
 }
+
+// readableNow watches a directory that could not be watched, as one has to be
+// that root makes first and gives away then. It tells whether it could.
+func (w *watch) readableNow(rel string) bool {
+	if _, failed := w.failed[rel]; !failed {
+		return false
+	}
+	w.addBelow(rel)
+	_, failed := w.failed[rel]
+	return !failed
+}
+
+// mostFailed bounds the directories that are remembered for not being watched.
+const mostFailed = 256
+
+// complete tells whether every directory is watched.
+func (w *watch) complete() bool { return len(w.failed) == 0 && !w.uncounted }
 
 // fail tells the first failure only: mostly the limit of watches is reached, and
 // the others fail alike.
 func (w *watch) fail(rel string, err error) {
 	w.warnOnce("A synchronised directory is not watched, its changes are found by the periodic scan.", "directory", rel, "error", err)
-	w.failed = true
+	if len(w.failed) < mostFailed {
+		w.failed[rel] = struct{}{}
+	} else {
+		w.uncounted = true
+	}
 	w.watched.Store(false)
+}
+
+// succeed takes down that a directory is watched or gone. With the last one that
+// was not, the watch can be relied upon again.
+func (w *watch) succeed(rel string) {
+	if _, failed := w.failed[rel]; !failed {
+		return
+	}
+	delete(w.failed, rel)
+	if w.complete() {
+		w.rely(true)
+	}
 }

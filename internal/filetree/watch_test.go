@@ -188,12 +188,43 @@ func TestWatch_FailureIsLoggedOnce(t *testing.T) {
 	var log buffer
 	tree := h.open(func(o *Options) { o.Log = slog.New(slog.NewTextHandler(&log, nil)) })
 	for range 3 {
-		w := watch{Tree: tree}
+		w := watch{Tree: tree, failed: map[string]struct{}{}}
 		w.fail("etc/rules/a", syscall.EACCES)
 		w.fail("etc/rules/b", syscall.EACCES)
 	}
 	if n := strings.Count(log.String(), "not watched"); n != 1 {
 		t.Errorf("%d lines: %s", n, log.String())
+	}
+}
+
+// What root makes and gives away then is watched from then on.
+func TestWatch_DirectoryThatBecomesReadable(t *testing.T) {
+	h := newHome(t).write("etc/rules/dir/below/a", "1")
+	h.must(os.Chmod(h.path("etc/rules/dir"), 0))
+	t.Cleanup(func() { h.must(os.Chmod(h.path("etc/rules/dir"), 0o770)) })
+	unprivileged(h)
+	var log buffer
+	tree := h.open(func(o *Options) { o.Log = slog.New(slog.NewTextHandler(&log, nil)) })
+	told, quiet := watching(h, tree)
+	if tree.Quiet(time.Now().Add(time.Hour)) {
+		t.Error("quiet, but a directory is not watched")
+	}
+	h.must(os.Chmod(h.path("etc/rules/dir"), 0o770))
+	if !told() {
+		t.Error("not told that a directory can be read")
+	}
+	quiet()
+	if !tree.Quiet(time.Now().Add(time.Hour)) {
+		t.Error("not quiet, but everything is watched")
+	}
+	h.write("etc/rules/dir/below/a", "2")
+	if !told() {
+		t.Error("a file in it: not told")
+	}
+	for _, line := range []string{"etc/rules/dir ", "watched again"} {
+		if n := strings.Count(log.String(), line); n != 1 {
+			t.Errorf("%d times %q in the log: %s", n, line, log.String())
+		}
 	}
 }
 
