@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"slices"
+	"syscall"
 	"time"
 
 	"testudo/internal/bundle"
@@ -100,6 +101,17 @@ type memberError struct {
 func (e *memberError) Error() string { return e.err.Error() }
 
 func (e *memberError) Unwrap() error { return e.err }
+
+// general is why a package could not be unpacked. When that is the disk's fault the
+// file is left out that it came upon, which is another one in the next round.
+func general(err error) error {
+	var member *memberError
+	var errno syscall.Errno
+	if errors.As(err, &member) && errors.As(err, &errno) {
+		return fmt.Errorf("unpack package: store its files: %w", errno)
+	}
+	return err
+}
 
 // put stages one member. One that is not synchronised here, by this node's own
 // table, is passed over: the others are good, and applying reports it.

@@ -3,6 +3,7 @@ package integrity
 import (
 	"errors"
 	"fmt"
+	"syscall"
 	"testing"
 
 	"testudo/internal/fault"
@@ -21,6 +22,27 @@ func TestRefusal(t *testing.T) {
 	} {
 		if got := refusal(c.err); got != c.want { //nolint:errorlint // the very same
 			t.Errorf("%v is told as %v", c.err, got)
+		}
+	}
+}
+
+func TestGeneral(t *testing.T) {
+	unpacking := func(path string, err error) error {
+		return fmt.Errorf("unpack package: member %q: %w", path, &memberError{path, err})
+	}
+	full := fmt.Errorf("staging: writing: %w", syscall.ENOSPC)
+	large := errors.New("package has more than 1000 bytes of a member")
+	for _, c := range []struct {
+		err  error
+		want string
+	}{
+		{unpacking("etc/rules/a", full), "unpack package: store its files: no space left on device"},
+		{unpacking("etc/rules/b", full), "unpack package: store its files: no space left on device"},
+		{unpacking("etc/rules/a", large), `unpack package: member "etc/rules/a": ` + large.Error()},
+		{syscall.EROFS, syscall.EROFS.Error()},
+	} {
+		if got := general(c.err).Error(); got != c.want {
+			t.Errorf("%v is told as %s, want %s", c.err, got, c.want)
 		}
 	}
 }

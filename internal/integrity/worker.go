@@ -307,6 +307,7 @@ func (c *comparing) receive(ctx context.Context, d *session.Delivery) {
 	var member *memberError
 	if errors.As(err, &member) {
 		c.notStored(ctx, log, member)
+		err = general(err)
 	}
 	c.w.cfg.Metrics.Round("failed", time.Since(began).Seconds())
 	c.w.failed.Fail(log, slog.LevelError, "Error synchronizing files: "+logging.Quote(err.Error()))
