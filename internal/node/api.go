@@ -33,6 +33,7 @@ type api struct {
 	server   *localsock.Server  // nil before addAPI
 	requests requests           // nil before its end is made
 	daemons  *sendsync.Worker   // of a worker: asks daemons of the master
+	keys     *sendsync.Watch    // of a worker: asks the master for agents' keys
 }
 
 // requests is this node's end of the distributed API.
@@ -83,7 +84,7 @@ func (n *Node) workerOfAPI(connected func() bool) ([]cluster.Exchange, error) {
 	}
 	requests := dapi.NewWorker(n.requestsConfig(), registry)
 	daemons := sendsync.NewWorker(sendsync.WorkerConfig{Patience: set.SendSync.AnswerTime + patience, Log: n.log})
-	n.api.requests, n.api.daemons = requests, daemons
+	n.api.requests, n.api.daemons, n.api.keys = requests, daemons, daemons.NewWatch()
 	n.api.commands = localsock.Commands{
 		Nodes: info.GetNodes, Health: info.GetHealth, Hash: info.GetHash,
 		DAPI: requests.AskTo, Sync: daemons.Ask, Relayed: true,

@@ -100,3 +100,19 @@ func TestStatus_LocalSocket(t *testing.T) {
 		t.Errorf("%+v", s)
 	}
 }
+
+// A worker without a master says, wherever it is asked, that agents get no keys
+// there.
+func TestStatus_NoKeysWithoutAMaster(t *testing.T) {
+	ln, port := taken(t)
+	ln.Close()
+	c := enrolling(t, "w1", config.Worker, port)
+	n := run(t, c)
+	const text = "Agents that ask this node for a key get none"
+	if s := n.status().(Status).Enrolment; s == nil || !strings.Contains(s.NoKeys, text) {
+		t.Errorf("status: %+v", s)
+	}
+	if answer, err := asker(t, c)("t_why", "w1"); err != nil || !strings.Contains(answer, text) {
+		t.Errorf("why: %s, %v", answer, err)
+	}
+}

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
+	"time"
 
 	"testudo/internal/agent"
 	"testudo/internal/atomicfile"
@@ -84,7 +85,7 @@ func (n *Node) addForwarding() {
 	local.Log = n.log
 	n.enrol.local = local
 	n.enrol.worker = registrar.NewWorker(registrar.WorkerConfig{
-		Ask: n.api.daemons.Ask, PeerHas: n.api.daemons.PeerHas, Learn: local.Learn,
+		Ask: n.api.keys.Ask, PeerHas: n.api.daemons.PeerHas, Learn: local.Learn,
 		Settings: n.authSettings(), Log: n.log, Metrics: n.metrics,
 	})
 	n.group.Add("new keys", func(ctx context.Context) error { return n.keepNewKeys(ctx, local) })
@@ -248,6 +249,9 @@ func (n *Node) authSettings() enrolment.Settings {
 type EnrolmentStatus struct {
 	Keys int              `json:"keys,omitempty"` // of a master
 	Port *enrolport.Stats `json:"port,omitempty"`
+	// NoKeys is, of a worker whose agents get none now, why; in words.
+	NoKeys string     `json:"no_keys,omitempty"`
+	Since  *time.Time `json:"no_keys_since,omitempty"`
 }
 
 func (e *enroller) status() *EnrolmentStatus {

@@ -13,6 +13,7 @@ import (
 	"testudo/internal/integrity"
 	"testudo/internal/localsock"
 	"testudo/internal/opshttp"
+	"testudo/internal/why"
 )
 
 // Status is what /status shows.
@@ -24,7 +25,7 @@ type Status struct {
 	Files      int                `json:"files,omitempty"`
 	Connected  *time.Time         `json:"connected_to_master_since,omitempty"`
 	Workers    []WorkerStatus     `json:"workers,omitempty"`
-	Requests   *dapi.Status       `json:"requests,omitempty"` // docs/dapi.md §8
+	Requests   *dapi.Status       `json:"requests,omitempty"`     // docs/dapi.md §8
 	Local      *localsock.Stats   `json:"local_socket,omitempty"` // docs/local.md §1
 	Enrolment  *EnrolmentStatus   `json:"enrolment,omitempty"`
 	Conditions []health.Condition `json:"conditions"`
@@ -88,6 +89,10 @@ func statusOfMaster(n *Node, m *cluster.Master, files *integrity.Master) Status 
 func statusOfWorker(n *Node, w *cluster.Worker, _ *integrity.Worker) Status {
 	s := n.commonStatus()
 	s.Connected = set(w.Connected())
+	if s.Enrolment != nil && s.Enrolment.Port != nil {
+		text, since, _ := why.NoKeys(w, n.api.keys)
+		s.Enrolment.NoKeys, s.Enrolment.Since = text, set(since)
+	}
 	return s
 }
 

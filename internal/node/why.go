@@ -24,8 +24,12 @@ func (n *Node) whyOfMaster(files *integrity.Master, registry func() why.Registry
 // whyOfWorker is the same for a worker. It comes after workerOfAPI.
 func (n *Node) whyOfWorker(files *integrity.Worker, link func() why.Link) cluster.Exchange {
 	health := n.api.commands.Health
+	var keys why.Enrolment
+	if n.cfg.EnrolmentEmbedded() && n.cfg.Auth.RemoteEnrollment {
+		keys = n.api.keys
+	}
 	w := why.NewWorker(why.WorkerConfig{
-		Name: n.cfg.Cluster.NodeName, Link: link, InStep: files.Ready, Board: n.board, Started: time.Now(),
+		Enrolment: keys, Name: n.cfg.Cluster.NodeName, Link: link, InStep: files.Ready, Board: n.board, Started: time.Now(),
 		Health: func(ctx context.Context) (nodeinfo.Health, error) {
 			text, err := health(ctx, []byte("null"))
 			if err != nil {

@@ -245,6 +245,37 @@ func worker(l link, inStep bool, board *health.Board) *Worker {
 	})
 }
 
+// enrolment is how a worker's questions for keys go.
+type enrolment chunks.Trouble
+
+func (e enrolment) Trouble() (chunks.Trouble, bool) { return chunks.Trouble(e), e.Failures > 0 }
+
+// A worker says when agents that ask it for a key get none.
+func TestWorker_Enrolment(t *testing.T) {
+	cut := link{trouble: cluster.Trouble{Master: "192.0.2.1:1516", Since: began, Last: began, Times: 2, Text: "no answer in time"}}
+	failing := enrolment{Since: began, Last: began, Failures: 3, Text: "nobody answers at queue/sockets/auth"}
+	for name, c := range map[string]struct {
+		link  link
+		keys  Enrolment
+		state State
+		want  string
+	}{
+		"all is well":        {link{connected: began}, enrolment{}, Well, ""},
+		"no master":          {cut, enrolment{}, Gone, "this worker has no master"},
+		"no master at first": {link{}, enrolment{}, Gone, "this worker has no master"},
+		"master without":     {link{connected: began}, failing, Behind, "did not answer 3 times, last at " + began.UTC().Format(time.DateTime) + " UTC: nobody answers at queue/sockets/auth."},
+		"no enrolment here":  {cut, nil, Gone, ""},
+	} {
+		w := worker(c.link, true, nil)
+		w.cfg.Enrolment = c.keys
+		r := w.Report()
+		found := finding{Warning, "Agents that ask this node for a key get none", 0, "", ""}.in(r)
+		if r.State != c.state || found != (c.want != "") || found && !(finding{Warning, c.want, 0, "", " "}).in(r) {
+			t.Errorf("%s: %+v", name, r)
+		}
+	}
+}
+
 func TestWorker_Report(t *testing.T) {
 	trouble := cluster.Trouble{Master: "192.0.2.1:1516", Since: began, Last: began, Times: 2, Text: "the master refuses this worker", Hint: "Do this.", Fault: fault.New(fault.WrongVersion, nil)}
 	without := trouble

@@ -30,6 +30,8 @@ type WorkerConfig struct {
 	Health  func(ctx context.Context) (nodeinfo.Health, error) // of all nodes, by the master
 	Board   *health.Board
 	Started time.Time
+	// Enrolment is nil where agents do not ask this node for keys.
+	Enrolment Enrolment
 }
 
 // Worker is the worker's end.
@@ -125,6 +127,7 @@ func (w *Worker) Report() Report {
 	if r.State == Well && !w.cfg.InStep() {
 		r.add(Finding{Severity: Warning, Since: when(w.cfg.Started), Text: "Its files have not been the master's since it started.", Waits: "the check and synchronisation of files"})
 	}
+	w.enrolment(&r)
 	r.conditions(w.cfg.Board, "On this node")
 	switch r.State {
 	case Well:
