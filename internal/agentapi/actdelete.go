@@ -156,7 +156,7 @@ func (x *Changes) matching(ctx context.Context, r *result.Affected, ids []agent.
 		return nil, err
 	}
 	meet := make(map[agent.ID]bool, len(ids))
-	err = a.cfg.Database.Rows(ctx, statement.SQL, statement.Args, func(row Row) error {
+	err = a.cfg.Database.Rows(ctx, statement, func(row Row) error {
 		meet[agent.ID(row.Int64(0))] = true
 		return nil
 	})

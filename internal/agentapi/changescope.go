@@ -11,6 +11,7 @@ import (
 	"testudo/internal/dapi"
 	"testudo/internal/fault"
 	"testudo/internal/groups"
+	"testudo/internal/query"
 	"testudo/internal/rbac"
 	"testudo/internal/result"
 )
@@ -144,10 +145,12 @@ func (x *Changes) readStates(ctx context.Context, ids []agent.ID) (found []state
 	if err != nil {
 		return nil, err
 	}
-	err = db.Rows(ctx, "SELECT id, connection_status, version FROM agent WHERE id IN (SELECT value FROM json_each(?1))",
-		[]any{string(wanted)}, func(row Row) error {
-			found = append(found, state{agent.ID(row.Int64(0)), agent.Status(row.AppendText(nil, 1)), string(row.AppendText(nil, 2))})
-			return nil
-		})
+	err = db.Rows(ctx, query.Statement{
+		SQL:  "SELECT id, connection_status, version FROM agent WHERE id IN (SELECT value FROM json_each(?))",
+		Args: []any{string(wanted)}, Columns: 3,
+	}, func(row Row) error {
+		found = append(found, state{agent.ID(row.Int64(0)), agent.Status(row.AppendText(nil, 1)), string(row.AppendText(nil, 2))})
+		return nil
+	})
 	return found, err
 }

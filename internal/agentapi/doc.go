@@ -11,6 +11,7 @@ import (
 	"testudo/internal/agent"
 	"testudo/internal/agentdb"
 	"testudo/internal/dapi"
+	"testudo/internal/query"
 	"testudo/internal/sqlitedb"
 )
 
@@ -30,9 +31,8 @@ type Database interface {
 	// EachNode calls f with the agents of ids that exist, or with all for nil, the
 	// manager among them.
 	EachNode(ctx context.Context, ids []agent.ID, f func(id agent.ID, node string)) error
-	// Rows calls each with the rows of a statement that reads. args are bound to
-	// its parameters.
-	Rows(ctx context.Context, statement string, args []any, each func(Row) error) error
+	// Rows calls each with the rows of a statement that reads.
+	Rows(ctx context.Context, s query.Statement, each func(Row) error) error
 }
 
 // sized is a Database that knows how many agents it has.
@@ -49,9 +49,9 @@ type Row interface {
 type Embedded struct{ *agentdb.Store }
 
 // Rows implements Database.
-func (e Embedded) Rows(ctx context.Context, statement string, args []any, each func(Row) error) error {
+func (e Embedded) Rows(ctx context.Context, s query.Statement, each func(Row) error) error {
 	r := new(storedRow)
-	return e.Query(ctx, statement, args, func(s *sqlitedb.Stmt) error {
+	return e.Query(ctx, s.SQL, s.Args, func(s *sqlitedb.Stmt) error {
 		r.s = s
 		return each(r)
 	})
@@ -69,10 +69,7 @@ func (r *storedRow) AppendText(dst []byte, column int) []byte {
 type Config struct {
 	Home     *os.Root
 	Database Database
-	// Elsewhere says that another process runs the functions that need a database
-	// (docs/executor.md). Without a database they are then not among ours.
-	Elsewhere bool
-	Now       func() time.Time // nil: time.Now
+	Now      func() time.Time // nil: time.Now
 }
 
 // API is the functions about agents and groups.
@@ -101,8 +98,7 @@ func (a *API) readers() []dapi.Function {
 	}
 	overview := f("Agent.get_agents_overview", nil)
 	overview.Module = moduleCore
-	const withoutDatabase = 3 // the first ones
-	list := []dapi.Function{
+	return []dapi.Function{
 		dapi.Typed(f("get_group_files", groups), a.groupFiles),
 		dapi.Typed(f("get_agent_conf", groups), a.agentConf),
 		dapi.Typed(f("get_file_conf", groups), a.fileConf),
@@ -118,8 +114,4 @@ func (a *API) readers() []dapi.Function {
 		dapi.Typed(f("get_agent_groups", groups), a.groups),
 		dapi.Typed(overview, a.overview),
 	}
-	if a.cfg.Database == nil && a.cfg.Elsewhere {
-		return list[:withoutDatabase]
-	}
-	return list
 }

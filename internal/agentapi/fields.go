@@ -9,8 +9,9 @@ import (
 
 // agentTable is the table of agents as users see it (docs/functions.md §3).
 func (a *API) agentTable() *query.Table {
+	_, external := a.cfg.Database.(External)
 	return &query.Table{
-		From: "agent", Key: "id", Fields: agentFields, Moments: "id <> 0", Value: valueOf, Now: a.cfg.Now,
+		From: "agent", Key: "id", Fields: agentFields, Moments: "id <> 0", Value: valueOf, Now: a.cfg.Now, Plain: external,
 	}
 }
 

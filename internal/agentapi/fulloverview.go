@@ -9,6 +9,7 @@ import (
 
 	"testudo/internal/agent"
 	"testudo/internal/dapi"
+	"testudo/internal/query"
 	"testudo/internal/result"
 )
 
@@ -128,7 +129,8 @@ func (a *API) census(ctx context.Context, p *permit) (*overviewCounts, error) {
 	}
 	newest := int64(0)
 	var text []byte
-	err = a.cfg.Database.Rows(ctx, "SELECT "+strings.Join(columns, ", ")+" FROM agent"+w.String()+" ORDER BY id", w.Args(), func(r Row) error {
+	s := query.Statement{SQL: "SELECT " + strings.Join(columns, ", ") + " FROM agent" + w.String() + " ORDER BY id", Args: w.Args(), Columns: len(columns)}
+	err = a.cfg.Database.Rows(ctx, s, func(r Row) error {
 		if added := r.Int64(1); !o.any || added > newest {
 			o.any, o.last, newest = true, agent.ID(r.Int64(0)), added
 		}
@@ -154,9 +156,5 @@ func (a *API) agentsWith(ctx context.Context, id agent.ID) ([]json.RawMessage, e
 	if err != nil {
 		return nil, err
 	}
-	s, err := table.RowsOf([]int64{int64(id)}, fields)
-	if err != nil {
-		return nil, err
-	}
-	return a.writeRows(ctx, s, newRowWriter(fields))
+	return a.rowsOf(ctx, table, []int64{int64(id)}, fields)
 }

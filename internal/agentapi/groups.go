@@ -138,7 +138,7 @@ func (a *API) groupItems(ctx context.Context, wanted func(name string) bool, sum
 	}
 	var list []group
 	statement := "SELECT name, (SELECT count(*) FROM belongs WHERE id_group = `group`.id) FROM `group` ORDER BY name"
-	err := a.cfg.Database.Rows(ctx, statement, nil, func(r Row) error {
+	err := a.cfg.Database.Rows(ctx, query.Statement{SQL: statement, Columns: 2}, func(r Row) error {
 		if g := (group{string(r.AppendText(nil, 0)), r.Int64(1)}); wanted(g.name) {
 			list = append(list, g)
 		}

@@ -27,7 +27,7 @@ func (p *permit) withoutManager(r *result.Affected) {
 }
 
 // eachOf answers with something of each agent but the manager.
-func (a *API) eachOf(ctx context.Context, c *dapi.Call, named []string, r *result.Affected, columns string, item func(Row) json.RawMessage) (result.Result, error) {
+func (a *API) eachOf(ctx context.Context, c *dapi.Call, named []string, r *result.Affected, columns []string, item func(Row) json.RawMessage) (result.Result, error) {
 	p, err := a.readable(ctx, c, named)
 	if err != nil {
 		return nil, err
@@ -38,8 +38,8 @@ func (a *API) eachOf(ctx context.Context, c *dapi.Call, named []string, r *resul
 	if err != nil {
 		return nil, err
 	}
-	s := query.Statement{SQL: "SELECT " + columns + " FROM agent" + w.String() + " ORDER BY id", Args: w.Args()}
-	err = a.cfg.Database.Rows(ctx, s.SQL, s.Args, func(row Row) error {
+	s := query.Statement{SQL: "SELECT " + strings.Join(columns, ", ") + " FROM agent" + w.String() + " ORDER BY id", Args: w.Args(), Columns: len(columns)}
+	err = a.cfg.Database.Rows(ctx, s, func(row Row) error {
 		r.Items = append(r.Items, item(row))
 		r.Total++
 		return nil
@@ -55,7 +55,7 @@ func (a *API) keys(ctx context.Context, c *dapi.Call, args namedArgs) (result.Re
 		AllMsg: "Obtained keys for all selected agents", SomeMsg: "Some agent keys were not obtained",
 		NoneMsg: "No agent keys were obtained",
 	}
-	return a.eachOf(ctx, c, args.Agents, r, "id, name, register_ip, internal_key", func(row Row) json.RawMessage {
+	return a.eachOf(ctx, c, args.Agents, r, []string{"id", "name", "register_ip", "internal_key"}, func(row Row) json.RawMessage {
 		id := idOf(row)
 		line := append([]byte(id), ' ')
 		line = append(row.AppendText(line, 1), ' ')
@@ -77,7 +77,7 @@ func (a *API) syncGroup(ctx context.Context, c *dapi.Call, args namedArgs) (resu
 		return nil, err
 	}
 	now := map[string]string{} // hashes by the text of groups
-	return a.eachOf(ctx, c, args.Agents, r, "id, `group`, merged_sum", func(row Row) json.RawMessage {
+	return a.eachOf(ctx, c, args.Agents, r, []string{"id", "`group`", "merged_sum"}, func(row Row) json.RawMessage {
 		text, has := string(row.AppendText(nil, 1)), string(row.AppendText(nil, 2))
 		wanted, known := now[text]
 		if !known {

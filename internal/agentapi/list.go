@@ -121,7 +121,7 @@ func (a *API) piece(ctx context.Context, t *query.Table, w *query.Where, req *qu
 		return nil, 0, err
 	}
 	var keys []int64
-	err = a.cfg.Database.Rows(ctx, s.SQL, s.Args, func(r Row) error {
+	err = a.cfg.Database.Rows(ctx, s, func(r Row) error {
 		if total++; total > req.Offset && (req.Limit == 0 || len(keys) < req.Limit) {
 			keys = append(keys, r.Int64(0))
 		}
@@ -130,11 +130,28 @@ func (a *API) piece(ctx context.Context, t *query.Table, w *query.Where, req *qu
 	if err != nil || len(keys) == 0 {
 		return nil, total, refused(err)
 	}
-	if s, err = t.RowsOf(keys, fields); err != nil {
-		return nil, 0, err
-	}
-	items, err = a.writeRows(ctx, s, newRowWriter(fields))
+	items, err = a.rowsOf(ctx, t, keys, fields)
 	return items, total, err
+}
+
+// rowsOf reads the rows of the keys, in their order.
+func (a *API) rowsOf(ctx context.Context, t *query.Table, keys []int64, fields []*query.Field) (items []json.RawMessage, err error) {
+	atOnce, w := len(keys), newRowWriter(fields)
+	if t.Plain {
+		atOnce = keysAtOnce
+	}
+	for some := range slices.Chunk(keys, atOnce) {
+		s, err := t.RowsOf(some, fields)
+		if err != nil {
+			return nil, err
+		}
+		rows, err := a.writeRows(ctx, s, w)
+		if err != nil {
+			return nil, err
+		}
+		items = append(items, rows...)
+	}
+	return items, nil
 }
 
 // where joins all conditions of a request.
@@ -187,7 +204,7 @@ func (a *API) filter(w *query.Where, name string, values texts) error {
 // writeRows reads the rows of a statement as JSON objects.
 func (a *API) writeRows(ctx context.Context, s query.Statement, w *rowWriter) (items []json.RawMessage, err error) {
 	var rows shelf
-	err = a.cfg.Database.Rows(ctx, s.SQL, s.Args, func(r Row) error {
+	err = a.cfg.Database.Rows(ctx, s, func(r Row) error {
 		items = append(items, rows.add(func(dst []byte) []byte { return w.append(dst, r) }))
 		return nil
 	})
@@ -229,7 +246,7 @@ func (a *API) total(ctx context.Context, w *query.Where, req *query.Request, fie
 }
 
 func (a *API) count(ctx context.Context, s query.Statement) (n int, err error) {
-	err = a.cfg.Database.Rows(ctx, s.SQL, s.Args, func(r Row) error {
+	err = a.cfg.Database.Rows(ctx, s, func(r Row) error {
 		n = int(r.Int64(0))
 		return nil
 	})

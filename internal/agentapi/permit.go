@@ -108,12 +108,12 @@ func (a *API) sort(ctx context.Context, p *permit, allowed []string) error {
 
 // members lists the agents of a group, of any group for "*".
 func (a *API) members(ctx context.Context, group string) (ids []string, err error) {
-	statement, args := "SELECT DISTINCT id_agent FROM belongs", []any(nil)
+	s := query.Statement{SQL: "SELECT DISTINCT id_agent FROM belongs ORDER BY 1", Columns: 1}
 	if group != "*" {
-		statement = "SELECT id_agent FROM belongs JOIN `group` ON `group`.id = id_group WHERE `group`.name = ?"
-		args = []any{group}
+		s.SQL = "SELECT id_agent FROM belongs JOIN `group` ON `group`.id = id_group WHERE `group`.name = ? ORDER BY 1"
+		s.Args = []any{group}
 	}
-	err = a.cfg.Database.Rows(ctx, statement, args, func(r Row) error {
+	err = a.cfg.Database.Rows(ctx, s, func(r Row) error {
 		ids = append(ids, agent.ID(r.Int64(0)).String())
 		return nil
 	})

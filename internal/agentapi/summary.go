@@ -68,7 +68,8 @@ func (a *API) states(ctx context.Context, p *permit) (*states, error) {
 		statement += ", total(connection_status = '" + string(status) + "')"
 	}
 	s := &states{connection: map[agent.Status]int{}}
-	err = a.cfg.Database.Rows(ctx, statement+" FROM agent"+w.String(), w.Args(), func(r Row) error {
+	q := query.Statement{SQL: statement + " FROM agent" + w.String(), Args: w.Args(), Columns: 2 + len(list)}
+	err = a.cfg.Database.Rows(ctx, q, func(r Row) error {
 		s.synced = int(r.Int64(0))
 		s.behind = int(r.Int64(1)) - s.synced
 		for i, status := range list {
@@ -101,7 +102,7 @@ func (a *API) summaryOS(ctx context.Context, c *dapi.Call, args namedArgs) (resu
 		return nil, err
 	}
 	statement := "SELECT DISTINCT os_platform FROM agent" + w.And("os_platform <> ''").String() + " ORDER BY 1"
-	err = a.cfg.Database.Rows(ctx, statement, w.Args(), func(row Row) error {
+	err = a.cfg.Database.Rows(ctx, query.Statement{SQL: statement, Args: w.Args(), Columns: 1}, func(row Row) error {
 		r.Items = append(r.Items, appendText(nil, row.AppendText(nil, 0)))
 		r.Total++
 		return nil

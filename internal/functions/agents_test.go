@@ -4,11 +4,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"testing"
 
-	"testudo/internal/agentapi"
 	"testudo/internal/dapi"
 	"testudo/internal/fault"
 	"testudo/internal/rbac"
@@ -56,8 +54,10 @@ func brief(t *testing.T, r result.Result) string {
 	return text
 }
 
-func TestAgents(t *testing.T) {
-	w := newWorld(t)
+func TestAgents(t *testing.T) { overBoth(t, checkAgents) }
+
+func checkAgents(t *testing.T, w *world) {
+	t.Helper()
 	for _, c := range []struct{ function, args, want string }{
 		{"get_agents", `{}`, "0 1 2 3 4 5 6 7 8 9 10 11 12 of 13"},
 		{"get_agents", `{"limit": 3}`, "0 1 2 of 13"},
@@ -113,8 +113,10 @@ func TestAgents(t *testing.T) {
 }
 
 // What is wrong with a request is told, whoever asks.
-func TestAgents_Wrong(t *testing.T) {
-	w := newWorld(t)
+func TestAgents_Wrong(t *testing.T) { overBoth(t, checkAgentsWrong) }
+
+func checkAgentsWrong(t *testing.T, w *world) {
+	t.Helper()
 	for _, c := range []struct {
 		function, args string
 		want           fault.Code
@@ -150,8 +152,10 @@ func TestAgents_Wrong(t *testing.T) {
 	}
 }
 
-func TestAgents_Permissions(t *testing.T) {
-	w := newWorld(t)
+func TestAgents_Permissions(t *testing.T) { overBoth(t, checkAgentsPermissions) }
+
+func checkAgentsPermissions(t *testing.T, w *world) {
+	t.Helper()
 	const odd = `{"rbac_mode": "white", "agent:read": {"agent:group:web": "allow", "agent:id:002": "allow", "agent:id:011": "deny"}, "group:read": {"group:id:web": "allow"}}`
 	const butTwo = `{"rbac_mode": "black", "agent:read": {"agent:id:000": "deny", "agent:id:012": "deny"}, "group:read": {"group:id:web": "deny"}}`
 	for _, c := range []struct{ permissions, function, args, want string }{
@@ -194,8 +198,10 @@ func TestAgents_Permissions(t *testing.T) {
 }
 
 // The answers about one thing.
-func TestAgents_Plain(t *testing.T) {
-	w := newWorld(t)
+func TestAgents_Plain(t *testing.T) { overBoth(t, checkAgentsPlain) }
+
+func checkAgentsPlain(t *testing.T, w *world) {
+	t.Helper()
 	w.write("etc/shared/web/agent.conf", "<agent_config os=\"Linux\"><localfile><location>/a</location></localfile></agent_config>\n<agent_config name=\"x\"></agent_config>")
 	w.write("etc/shared/web/rootkit_files.txt", "# known\ntmp/x ! Bash door ::/rootkits/x.php\nno line of ours\n")
 	w.write("etc/shared/web/rootkit_trojans.txt", "ls !bash|^/bin/sh! a trojan\nps !x!\n")
@@ -259,12 +265,5 @@ func TestAgents_NoDatabase(t *testing.T) {
 		if _, err := w.call(name, `{}`, everything); fault.From(err).Code != fault.Unspecified || !strings.Contains(err.Error(), "agent database") {
 			t.Errorf("%s: %v", name, err)
 		}
-	}
-	var left []string
-	for _, f := range agentapi.New(agentapi.Config{Elsewhere: true}).Functions() {
-		left = append(left, f.Name)
-	}
-	if want := []string{"get_group_files", "get_agent_conf", "get_file_conf"}; !slices.Equal(left, want) {
-		t.Errorf("where another process has it: %v, want %v", left, want)
 	}
 }

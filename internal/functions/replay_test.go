@@ -177,8 +177,10 @@ var regroupings = map[int]map[agent.ID]string{
 	17: {2: "default", 3: "default", 1: "default,db"},
 }
 
-func TestReplay_Groups(t *testing.T) {
-	w := newWorld(t)
+func TestReplay_Groups(t *testing.T) { overBoth(t, checkReplayGroups) }
+
+func checkReplayGroups(t *testing.T, w *world) {
+	t.Helper()
 	known := tested(t, w)
 	for i, e := range recorded(t, "groups.jsonl") {
 		if change, ok := regroupings[i]; ok {
@@ -205,8 +207,10 @@ func withOurHashes(reply []byte) []byte {
 	).Replace(string(reply)))
 }
 
-func TestReplay_Permissions(t *testing.T) {
-	w := newWorld(t)
+func TestReplay_Permissions(t *testing.T) { overBoth(t, checkReplayPermissions) }
+
+func checkReplayPermissions(t *testing.T, w *world) {
+	t.Helper()
 	known := tested(t, w)
 	for i, e := range recorded(t, "rbac.jsonl") {
 		if !has(known, &e) {

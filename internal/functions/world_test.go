@@ -2,6 +2,7 @@ package functions
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -15,6 +16,7 @@ import (
 	"testudo/internal/cluster"
 	"testudo/internal/dapi"
 	"testudo/internal/nodeinfo"
+	"testudo/internal/wdb"
 )
 
 // world is the cluster of the recordings: master m3, workers w3 and w4, twelve
@@ -49,6 +51,22 @@ const emptyConf = "<agent_config>\n\n  <!-- Shared agent configuration here -->\
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
+	return newWorldOver(t, false)
+}
+
+// overBoth runs a test over the database of this process, and over one that
+// another program has.
+func overBoth(t *testing.T, test func(*testing.T, *world)) {
+	t.Helper()
+	for name, external := range map[string]bool{"own database": false, "another program's": true} {
+		t.Run(name, func(t *testing.T) { test(t, newWorldOver(t, external)) })
+	}
+}
+
+// newWorldOver is newWorld with the database in the process, or behind its socket
+// as another program's.
+func newWorldOver(t *testing.T, external bool) *world {
+	t.Helper()
 	w := &world{t: t, dir: t.TempDir(), nodes: map[string]*dapi.Master{}}
 	for _, group := range []string{"default", "web", "db"} {
 		w.write("etc/shared/"+group+"/agent.conf", emptyConf)
@@ -75,7 +93,7 @@ func newWorld(t *testing.T) *world {
 			t.Error(err)
 		}
 	})
-	w.agents = agentapi.New(agentapi.Config{Home: home, Database: agentapi.Embedded{Store: w.store}})
+	w.agents = agentapi.New(agentapi.Config{Home: home, Database: database(t, w.store, external)})
 	for node, role := range map[string]string{"m3": "master", "w3": "worker", "w4": "worker"} {
 		registry, err := dapi.NewRegistry(Table(Deps{
 			Cluster: "wazuh", Role: role, Enabled: true, Nodes: w.info, Parts: []Part{w.agents},
@@ -91,6 +109,35 @@ func newWorld(t *testing.T) *world {
 		t.Cleanup(w.nodes[node].Close)
 	}
 	return w
+}
+
+// database is a store, or a client of it.
+func database(t *testing.T, store *agentdb.Store, external bool) agentapi.Database {
+	t.Helper()
+	if !external {
+		return agentapi.Embedded{Store: store}
+	}
+	dir, err := os.MkdirTemp("", "fn") // short, for the socket
+	if err != nil {
+		t.Fatal(err)
+	}
+	socket := filepath.Join(dir, "wdb")
+	server := wdb.NewServer(store, nil, wdb.Options{Path: socket, UID: -1, GID: -1})
+	listener, err := server.Listen()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- server.Serve(ctx, listener) }()
+	client := wdb.Dial(socket, wdb.ClientOptions{})
+	t.Cleanup(func() {
+		cancel()
+		if err := errors.Join(client.Close(), <-ended, os.RemoveAll(dir)); err != nil {
+			t.Error(err)
+		}
+	})
+	return agentapi.External{Foreign: wdb.NewExternal(client, nil)}
 }
 
 func (w *world) write(name, text string) {

@@ -35,7 +35,7 @@ func (n *Node) registry(info functions.Nodes) (*dapi.Registry, error) {
 // agentFunctions makes the functions about agents and groups: those that read
 // and those that change something.
 func (n *Node) agentFunctions() (*agentapi.API, *agentapi.Changes) {
-	read := agentapi.Config{Home: n.home, Elsewhere: n.cfg.Testudo.Executor.Program != ""}
+	read := agentapi.Config{Home: n.home}
 	change := agentapi.ChangeConfig{
 		Home: n.home, Dir: n.cfg.Home, Owner: groups.Owner{UID: atomicfile.Keep, GID: atomicfile.Keep}, Log: n.log,
 	}
@@ -45,6 +45,7 @@ func (n *Node) agentFunctions() (*agentapi.API, *agentapi.Changes) {
 	if n.agents.store != nil {
 		read.Database, change.Groups = agentapi.Embedded{Store: n.agents.store}, n.agents.store
 	} else if n.agents.external != nil {
+		read.Database = agentapi.External{Foreign: n.agents.external}
 		change.Groups, change.States = n.agents.external, n.agents.external
 	}
 	change.Reader = agentapi.New(read)

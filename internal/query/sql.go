@@ -38,6 +38,10 @@ type Table struct {
 	Fields  []Field
 	Moments string // a condition that holds in addition where a Moment is compared
 
+	// Plain makes statements that a database without functions for JSON, and older
+	// ones of SQLite, understand. They are longer.
+	Plain bool
+
 	// Value replaces a value before it is compared with a field; nil for none.
 	Value func(f *Field, value string) string
 	Now   func() time.Time // nil: time.Now
@@ -88,12 +92,28 @@ func (w *Where) NotIn(column string, numbers []int64) error {
 }
 
 func (w *Where) among(test string, numbers []int64) error {
+	if w.t.Plain {
+		w.And(test + "(" + listOf(numbers, ",") + ")")
+		return nil
+	}
 	list, err := json.Marshal(append([]int64{}, numbers...))
 	if err != nil {
 		return err
 	}
 	w.And(test+"(SELECT value FROM json_each(?))", string(list))
 	return nil
+}
+
+// listOf writes numbers, with a text between two of them.
+func listOf(numbers []int64, between string) string {
+	var list []byte
+	for i, n := range numbers {
+		if i > 0 {
+			list = append(list, between...)
+		}
+		list = strconv.AppendInt(list, n, 10)
+	}
+	return string(list)
 }
 
 // Filter adds that a field has one of the values, whatever the case. "all" among

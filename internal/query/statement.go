@@ -29,12 +29,20 @@ func (w *Where) Search(s *Search) {
 			others = append(others, f.Column)
 		}
 	}
-	term = "(" + term + "instr(lower(concat_ws(" + strings.Join(others, ", ") + ")), lower(?)) > 0)"
+	term = "(" + term + "instr(lower(" + w.t.all(others) + "), lower(?)) > 0)"
 	w.args = append(w.args, s.Value)
 	if s.Negated {
 		term = "(NOT " + term + ")"
 	}
 	w.terms = append(w.terms, term)
+}
+
+// all joins the values of columns behind the first, which separates them.
+func (t *Table) all(columns []string) string {
+	if !t.Plain {
+		return "concat_ws(" + strings.Join(columns, ", ") + ")"
+	}
+	return "coalesce(" + strings.Join(columns[1:], ", '') || "+columns[0]+" || coalesce(") + ", '')"
 }
 
 // String is the condition as it stands in a statement, "" for none.
@@ -47,17 +55,18 @@ func (w *Where) String() string {
 
 // Statement is a statement with the values of its parameters.
 type Statement struct {
-	SQL  string
-	Args []any
+	SQL     string
+	Args    []any
+	Columns int // that each of its rows has
 }
 
 // Count counts the rows that meet the condition; selected are the fields of
 // which only distinct rows count, nil for all rows.
 func (w *Where) Count(distinct []*Field) Statement {
 	if distinct == nil {
-		return Statement{"SELECT count(*) FROM " + w.t.From + w.String(), w.args}
+		return Statement{"SELECT count(*) FROM " + w.t.From + w.String(), w.args, 1}
 	}
-	return Statement{"SELECT count(*) FROM (SELECT DISTINCT " + columns(distinct) + " FROM " + w.t.From + w.String() + ")", w.args}
+	return Statement{"SELECT count(*) FROM (SELECT DISTINCT " + columns(distinct) + " FROM " + w.t.From + w.String() + ")", w.args, 1}
 }
 
 // Plain tells whether all rows are wanted, in the order of the key.
@@ -75,22 +84,31 @@ func (w *Where) Keys(r *Request) (Statement, error) {
 	return Statement{
 		"SELECT " + w.t.Field(w.t.Key).Column + " FROM " + w.t.From + w.String() +
 			" ORDER BY " + strings.Join(expressions(order, r.Sort.descending()), ", "),
-		w.args,
+		w.args, 1,
 	}, nil
 }
 
 // RowsOf selects the fields of the rows with the keys, in their order.
 func (t *Table) RowsOf(keys []int64, fields []*Field) (Statement, error) {
-	list, err := json.Marshal(append([]int64{}, keys...))
-	if err != nil {
-		return Statement{}, err
-	}
+	wanted, args, err := t.wanted(keys)
 	// SQLite goes through the sides of a CROSS JOIN from left to right.
 	return Statement{
-		"SELECT " + columns(fields) + " FROM (SELECT value AS wanted FROM json_each(?)) CROSS JOIN " + t.From +
+		"SELECT " + columns(fields) + " FROM " + wanted + " CROSS JOIN " + t.From +
 			" ON " + t.From + "." + t.Field(t.Key).Column + " = wanted",
-		[]any{string(list)},
-	}, nil
+		args, len(fields),
+	}, err
+}
+
+// wanted is a table with the keys in the column "wanted", in their order.
+func (t *Table) wanted(keys []int64) (table string, args []any, err error) {
+	switch {
+	case t.Plain && len(keys) == 0:
+		return "(SELECT NULL AS wanted WHERE 0)", nil, nil
+	case t.Plain:
+		return "(SELECT column1 AS wanted FROM (VALUES (" + listOf(keys, "),(") + ")))", nil, nil
+	}
+	list, err := json.Marshal(append([]int64{}, keys...))
+	return "(SELECT value AS wanted FROM json_each(?))", []any{string(list)}, err
 }
 
 // Rows selects the fields of the rows that meet the condition, in the order and
@@ -100,7 +118,7 @@ func (w *Where) Rows(r *Request, fields []*Field) (Statement, error) {
 	if err != nil {
 		return Statement{}, err
 	}
-	s := Statement{"SELECT ", w.args}
+	s := Statement{"SELECT ", w.args, len(fields)}
 	if r.Distinct {
 		s.SQL += "DISTINCT "
 		order = onlyOf(order, fields)
@@ -133,7 +151,7 @@ func (w *Where) Groups(r *Request, fields []*Field) (Statement, error) {
 	return Statement{
 		"SELECT " + by + ", count(*) FROM " + w.t.From + w.String() + " GROUP BY " + by +
 			" ORDER BY " + strings.Join(expressions(order, r.Sort.descending()), ", ") + r.piece(),
-		w.args,
+		w.args, len(fields) + 1,
 	}, nil
 }
 

@@ -56,6 +56,13 @@ func rowsOf[T any](ctx context.Context, e *External, request string) (rows []T, 
 	return rows, nil
 }
 
+// SQL gives the rows of a statement as a JSON array. The error is
+// fault.DatabaseTooLarge for more than an answer holds.
+func (e *External) SQL(ctx context.Context, statement string) ([]byte, error) {
+	p, err := e.page(ctx, "global sql "+statement)
+	return p.JSON, err
+}
+
 // arguments writes a command with a JSON argument of names and values by turns,
 // without values that are nil.
 func arguments(verb string, fields ...any) string {
