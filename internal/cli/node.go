@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 
 	"testudo/internal/config"
+	"testudo/internal/node"
 )
 
 // nodeCmd runs a node.
@@ -53,6 +54,9 @@ func (c *nodeCmd) Run(e *env) error {
 	}
 	cfg, problems := config.Load(config.LoadOptions{Home: dir, ConfFile: conf})
 	if c.Test {
+		if !config.HasErrors(problems) {
+			problems = append(problems, node.CheckEnrolment(e.ctx, cfg)...)
+		}
 		return e.check(cfg, problems, c.Verbose, c.JSON)
 	}
 	r := &runner{env: e, cfg: cfg, problems: append(told, problems...), debug: c.Debug, stayRoot: c.Root}

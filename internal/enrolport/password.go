@@ -32,14 +32,21 @@ var ErrPassword = errors.New("the first line must be a password of at least two 
 // Owner says to whom a new file belongs; atomicfile.Keep leaves it.
 type Owner struct{ UID, GID int }
 
-// Password reads the password of a home: the first line of etc/authd.pass. When
-// there is no such file it makes one with a random password and logs that, as an
-// operator who has asked for one needs it (docs/enrolment.md §14).
+// Password is ReadPassword; when there is no such file it makes one with a random
+// password and logs that, as an operator who has asked for one needs it
+// (docs/enrolment.md §14).
 func Password(root *os.Root, own Owner, log *slog.Logger) (agent.Secret, error) {
-	f, err := root.Open(PasswordPath)
+	password, err := ReadPassword(root)
 	if errors.Is(err, fs.ErrNotExist) {
 		return newPassword(root, own, log)
 	}
+	return password, err
+}
+
+// ReadPassword reads the password of a home: the first line of etc/authd.pass. The
+// error is fs.ErrNotExist, ErrPassword, or of reading.
+func ReadPassword(root *os.Root) (agent.Secret, error) {
+	f, err := root.Open(PasswordPath)
 	if err != nil {
 		return agent.Secret{}, fmt.Errorf("read password for enrolment: %w", err)
 	}

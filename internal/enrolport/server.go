@@ -82,23 +82,42 @@ func Listen(ctx context.Context, cfg Config) (*Server, error) {
 	}
 	s.room = newRoom(cfg.Connections, func(open int) { cfg.Metrics.EnrolConnections(open) })
 	s.rates = newRates(cfg.Rate, cfg.Burst)
-	ends, err := cfg.endpoints()
-	if err != nil {
+	if err := s.listen(ctx); err != nil {
+		s.Close()
 		return nil, err
+	}
+	return s, nil
+}
+
+// listen opens the port.
+func (s *Server) listen(ctx context.Context) error {
+	ends, err := s.cfg.endpoints()
+	if err != nil {
+		return err
 	}
 	for _, end := range ends {
 		ln, err := new(net.ListenConfig).Listen(ctx, end.network, end.address)
 		if err != nil {
-			s.Close()
-			if errors.Is(err, syscall.EADDRINUSE) {
-				return nil, fmt.Errorf("enrolment port: %s is in use by another program: %w", end.address, err)
+			if Taken(err) {
+				return fmt.Errorf("enrolment port: %s is in use by another program: %w", end.address, err)
 			}
-			return nil, fmt.Errorf("enrolment port: %w", err)
+			return fmt.Errorf("enrolment port: %w", err)
 		}
 		s.listeners = append(s.listeners, ln.(*net.TCPListener))
 	}
-	return s, nil
+	return nil
 }
+
+// Free tells whether the port could be opened now; the error says why not.
+func Free(ctx context.Context, cfg Config) error {
+	s := &Server{cfg: cfg}
+	defer s.Close()
+	return s.listen(ctx)
+}
+
+// Taken tells whether an error of Listen or Free is that another program has the
+// port.
+func Taken(err error) bool { return errors.Is(err, syscall.EADDRINUSE) }
 
 // Close closes the port of a server that is not served.
 func (s *Server) Close() {

@@ -171,18 +171,17 @@ func (n *Node) enrolHint(err error) string {
 	return ""
 }
 
-// portConfig is what the port needs.
-func (n *Node) portConfig(o Options) (enrolport.Config, error) {
-	auth, set := &n.cfg.Auth, n.cfg.Testudo.Enrolment
+// portOf is what the configuration says of the port.
+func portOf(cfg *config.Config) enrolport.Config {
+	auth, set := &cfg.Auth, cfg.Testudo.Enrolment
 	c := enrolport.Config{
-		Port: auth.Port, IPv6: auth.IPv6, Home: n.cfg.Home, Certificate: auth.Certificate, Key: auth.CertificateKey,
+		Port: auth.Port, IPv6: auth.IPv6, Home: cfg.Home, Certificate: auth.Certificate, Key: auth.CertificateKey,
 		ClientCA: auth.AgentCA, VerifyHost: auth.VerifyHost, AutoNegotiate: auth.AutoNegotiate, Ciphers: auth.Ciphers,
 		Line: enrolment.LineOptions{
-			WantPassword: auth.UsePassword, UseSourceIP: auth.UseSourceIP, Version: n.cfg.Testudo.Version, AllowHigher: auth.HigherVersions,
+			WantPassword: auth.UsePassword, UseSourceIP: auth.UseSourceIP, Version: cfg.Testudo.Version, AllowHigher: auth.HigherVersions,
 		},
 		ReadTime: auth.ReadTime(), HandshakeTime: set.HandshakeTime, Connections: set.Connections,
 		Rate: float64(set.RatePerAddress), Burst: set.BurstPerAddress,
-		Registrar: &n.enrol, Log: n.log, Metrics: n.metrics,
 	}
 	if set.Address != "" {
 		c.Addresses = []string{set.Address}
@@ -190,7 +189,14 @@ func (n *Node) portConfig(o Options) (enrolport.Config, error) {
 	if set.RatePerAddress == 0 {
 		c.Rate = -1 // no bound
 	}
-	if !auth.UsePassword {
+	return c
+}
+
+// portConfig is what the port needs.
+func (n *Node) portConfig(o Options) (enrolport.Config, error) {
+	c := portOf(n.cfg)
+	c.Registrar, c.Log, c.Metrics = &n.enrol, n.log, n.metrics
+	if !c.Line.WantPassword {
 		return c, nil
 	}
 	own := enrolport.Owner{UID: atomicfile.Keep, GID: o.GID}
