@@ -63,6 +63,8 @@ func advised(err error, dir string) error {
 		return fmt.Errorf("this user may not ask the node in %s (%w): ask as root, or as the account that runs the node", dir, fs.ErrPermission)
 	case errors.Is(err, ctl.ErrSilent):
 		return fmt.Errorf("%w. The node in %s takes questions, but has not answered this one: 'testudo doctor' says whether it is stopped; see how busy the machine is, and logs/cluster.log", err, dir)
+	case errors.Is(err, ctl.ErrClosed):
+		return fmt.Errorf("%w. The node in %s closed the connection without an answer: it is ending, or too many programs ask it (local.connections in etc/testudo.yaml); its log says which", err, dir)
 	case fault.Has(err, fault.NotConnected):
 		return fmt.Errorf("%w; 'testudo ctl why' says why", err)
 	case fault.Has(err, fault.NodeAbsent):

@@ -21,6 +21,7 @@ func TestAdvised(t *testing.T) {
 		"no node":             {fault.New(fault.NotRunning, nil), "no node answers in /home: start it"},
 		"no permission":       {fault.Wrap(fault.DistributedAPI, nil, &fs.PathError{Op: "connect", Path: "s", Err: fs.ErrPermission}), "this user may not ask the node in /home (permission denied): ask as root"},
 		"stopped node":        {errors.Join(ctl.ErrSilent, fault.New(fault.RequestTimeout, "t_why")), "The node in /home takes questions, but has not answered this one: 'testudo doctor'"},
+		"full node":           {errors.Join(ctl.ErrClosed, fault.New(fault.DistributedAPI, nil)), "too many programs ask it (local.connections"},
 		"other node is late":  {fault.New(fault.RequestTimeout, "t_why"), "The other node is overloaded"},
 		"no master":           {fault.New(fault.NotConnected, nil), "'testudo ctl why' says why"},
 		"node that is absent": {fault.New(fault.NodeAbsent, nil), "'testudo ctl nodes' lists"},

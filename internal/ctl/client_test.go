@@ -175,9 +175,9 @@ func TestClient_Why(t *testing.T) {
 	}
 }
 
-// A node that takes questions and says nothing is told from one that waits for
-// another, whose error comes as an answer.
-func TestClient_SilentNode(t *testing.T) {
+// A node that takes questions and says nothing, or closes the connection, is told
+// from one that waits for another, whose error comes as an answer.
+func TestClient_NodeWithoutAnswer(t *testing.T) {
 	ln, err := net.Listen("unix", filepath.Join(t.TempDir(), "s"))
 	if err != nil {
 		t.Skip(err)
@@ -187,6 +187,20 @@ func TestClient_SilentNode(t *testing.T) {
 	if _, err := c.Nodes(t.Context(), nil); !errors.Is(err, ErrSilent) || !fault.Has(err, fault.RequestTimeout) || err.Error() != "Error 3020 - Timeout sending request: get_nodes" {
 		t.Errorf("%v", err)
 	}
+	one := make(chan struct{})
+	go func() {
+		defer close(one)
+		if conn, err := ln.Accept(); err == nil { // that of the question above
+			conn.Close()
+		}
+		if conn, err := ln.Accept(); err == nil {
+			conn.Close()
+		}
+	}()
+	if _, err := (&Client{path: ln.Addr().String()}).Nodes(t.Context(), nil); !errors.Is(err, ErrClosed) || !fault.Has(err, fault.DistributedAPI) {
+		t.Errorf("%v", err)
+	}
+	<-one
 	late := localsock.Commands{Nodes: func(context.Context, []byte) ([]byte, error) {
 		return nil, fault.New(fault.RequestTimeout, "get_nodes")
 	}}

@@ -8,8 +8,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	"testudo/internal/fault"
@@ -34,21 +36,29 @@ type Client struct {
 // New makes a client of the node in a home.
 func New(home string) *Client { return &Client{path: filepath.Join(home, socket)} }
 
-// ErrSilent says that the node itself takes questions and does not answer, where
-// fault 3020 alone may be that of another node behind it.
-var ErrSilent = errors.New("the node takes questions and does not answer")
+var (
+	// ErrSilent says that the node itself takes questions and does not answer, where
+	// fault 3020 alone may be that of another node behind it.
+	ErrSilent = errors.New("the node takes questions and does not answer")
+	// ErrClosed says that the node closed the connection without an answer.
+	ErrClosed = errors.New("the node closes the connection without an answer")
+)
 
-// silent is fault 3020 of this end.
-type silent struct{ fault *fault.Error }
+// ownFault is a fault of this end, with what it means.
+type ownFault struct {
+	fault *fault.Error
+	means error
+}
 
-func (s silent) Error() string { return s.fault.Error() }
+func (f ownFault) Error() string { return f.fault.Error() }
 
-// Unwrap gives ErrSilent and the fault.
-func (s silent) Unwrap() []error { return []error{ErrSilent, s.fault} }
+// Unwrap gives both.
+func (f ownFault) Unwrap() []error { return []error{f.means, f.fault} }
 
 // ask gives the answer to a command. The error has a *fault.Error in it, also when
 // nobody is there (3012); of a worker without a master it is 3023. It is ErrSilent
-// too when the node does not answer, fs.ErrPermission when it may not be asked.
+// or ErrClosed too when the node does not answer, fs.ErrPermission when it may not
+// be asked.
 func (c *Client) ask(ctx context.Context, command string, argument []byte) ([]byte, error) {
 	if c.Trace != nil {
 		c.Trace(command, argument)
@@ -61,7 +71,9 @@ func (c *Client) ask(ctx context.Context, command string, argument []byte) ([]by
 		case !ok:
 			return nil, err
 		case f.Code == fault.RequestTimeout && !remote:
-			return nil, silent{f}
+			return nil, ownFault{f, ErrSilent}
+		case !remote && (errors.Is(f, io.EOF) || errors.Is(f, syscall.ECONNRESET) || errors.Is(f, syscall.EPIPE)):
+			return nil, ownFault{f, ErrClosed}
 		}
 		return nil, f
 	}

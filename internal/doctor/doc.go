@@ -248,6 +248,9 @@ func (x *exam) process(ctx context.Context) {
 	}
 	switch {
 	case !x.Running, x.stuck:
+	case errors.Is(err, ctl.ErrClosed):
+		x.fail("See logs/cluster.log, which names too many connections; end the programs that hold them, or raise local.connections in "+config.SettingsPath+".",
+			"The node closes the connection without an answer: it is ending, or too many programs ask it.")
 	case err != nil:
 		x.fail("See logs/cluster.log.", "The node does not answer as it should: %s.", err)
 	case cfg.Node != x.Node || cfg.Type != x.Role || cfg.Cluster != x.cfg.Cluster.Name:

@@ -115,6 +115,12 @@ func TestExamine_StuckNode(t *testing.T) {
 	wants(t, examine(t.Context(), b.dir, patience), "process", Error, "stopped as by SIGSTOP", fmt.Sprintf("kill -CONT %d", pid))
 }
 
+func TestExamine_FullNode(t *testing.T) {
+	b := newHome(t, nil)
+	b.listen("unix", b.path("queue/cluster/c-internal.sock"))
+	wants(t, Examine(t.Context(), b.dir), "process", Error, "too many programs ask it", "local.connections")
+}
+
 func TestExamine_ClockOfTheMaster(t *testing.T) {
 	for _, c := range []struct {
 		ahead time.Duration
