@@ -1,7 +1,6 @@
 package agentapi
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -20,19 +19,7 @@ import (
 func benchAgents(b *testing.B, n int) *API {
 	b.Helper()
 	dir := b.TempDir()
-	store, err := agentdb.Open(b.Context(), agentdb.Options{Path: filepath.Join(dir, "global.db")})
-	if err != nil {
-		b.Fatal(err)
-	}
-	ended := make(chan error, 1)
-	ctx := context.WithoutCancel(b.Context())
-	go func() { ended <- store.Run(ctx) }()
-	b.Cleanup(func() {
-		if err := store.Close(); err != nil {
-			b.Error(err)
-		}
-		<-ended
-	})
+	store, ctx := openStore(b, filepath.Join(dir, "global.db")), b.Context()
 	if err := store.InsertGroup(ctx, "default"); err != nil {
 		b.Fatal(err)
 	}

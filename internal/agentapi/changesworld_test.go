@@ -78,18 +78,24 @@ func (w *changeWorld) open(members Memberships) *Changes {
 }
 
 func (w *changeWorld) startStore() {
-	var err error
-	w.store, err = agentdb.Open(w.Context(), agentdb.Options{Path: filepath.Join(w.dir, "queue/db/global.db"), Master: true})
+	w.store = openStore(w, filepath.Join(w.dir, "queue/db/global.db"))
+}
+
+// openStore opens a master's database and runs it until the test ends.
+func openStore(t testing.TB, path string) *agentdb.Store {
+	t.Helper()
+	store, err := agentdb.Open(t.Context(), agentdb.Options{Path: path, Master: true})
 	if err != nil {
-		w.Fatal(err)
+		t.Fatal(err)
 	}
 	ended := make(chan error, 1)
-	go func() { ended <- w.store.Run(context.WithoutCancel(w.Context())) }()
-	w.Cleanup(func() {
-		if err := errors.Join(w.store.Close(), <-ended); err != nil {
-			w.Error(err)
+	go func() { ended <- store.Run(context.WithoutCancel(t.Context())) }()
+	t.Cleanup(func() {
+		if err := errors.Join(store.Close(), <-ended); err != nil {
+			t.Error(err)
 		}
 	})
+	return store
 }
 
 func (w *changeWorld) enrol(has func(id int) bool) {

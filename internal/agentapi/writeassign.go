@@ -25,11 +25,8 @@ type assignArgs struct {
 
 // assignAgents puts agents into a group, with Replace into that group only.
 func (x *Changes) assignAgents(ctx context.Context, c *dapi.Call, a assignArgs) (result.Result, error) {
-	group, err := a.Groups.one("assign_agents_to_group", "group_list")
+	group, err := groupToChange(c, "assign_agents_to_group", a.Groups)
 	if err != nil {
-		return nil, err
-	}
-	if err := onMaster(c); err != nil {
 		return nil, err
 	}
 	leavable := &scope{}
@@ -38,10 +35,7 @@ func (x *Changes) assignAgents(ctx context.Context, c *dapi.Call, a assignArgs) 
 			return nil, err
 		}
 	}
-	if err := mayModify(c, group); err != nil {
-		return nil, err
-	}
-	s, err := x.scope(ctx, c, modifyGroup, agentID, a.Agents)
+	s, err := x.movable(ctx, c, group, a.Agents)
 	if err != nil {
 		return nil, err
 	}
@@ -75,12 +69,22 @@ func (x *Changes) assignAgents(ctx context.Context, c *dapi.Call, a assignArgs) 
 	return r, nil
 }
 
-// mayModify is the error of a user who may not say who is in a group.
-func mayModify(c *dapi.Call, group string) error {
-	if !c.Permissions.Allows(modifyMember, groupID+":"+group) {
-		return rbac.Denied(groupID, group)
+// groupToChange is the one group that a function is about. Only a master changes
+// any.
+func groupToChange(c *dapi.Call, function string, named list) (string, error) {
+	group, err := named.one(function, "group_list")
+	if err == nil {
+		err = onMaster(c)
 	}
-	return nil
+	return group, err
+}
+
+// movable says which agents the user may put into a group or take out of it.
+func (x *Changes) movable(ctx context.Context, c *dapi.Call, group string, agents list) (*scope, error) {
+	if !c.Permissions.Allows(modifyMember, groupID+":"+group) {
+		return nil, rbac.Denied(groupID, group)
+	}
+	return x.scope(ctx, c, modifyGroup, agentID, agents)
 }
 
 func assigned(group string, replace bool) *result.Affected {

@@ -42,7 +42,7 @@ func without(has []string, group string) []string {
 // error of the whole request.
 func (x *Changes) removeFromGroup(ctx context.Context, c *dapi.Call, a removeArgs) (result.Result, error) {
 	const function = "remove_agent_from_group"
-	group, err := a.Groups.one(function, "group_list")
+	group, err := groupToChange(c, function, a.Groups)
 	if err != nil {
 		return nil, err
 	}
@@ -50,13 +50,7 @@ func (x *Changes) removeFromGroup(ctx context.Context, c *dapi.Call, a removeArg
 	if err != nil {
 		return nil, err
 	}
-	if err := onMaster(c); err != nil {
-		return nil, err
-	}
-	if err := mayModify(c, group); err != nil {
-		return nil, err
-	}
-	s, err := x.scope(ctx, c, modifyGroup, agentID, a.Agents)
+	s, err := x.movable(ctx, c, group, a.Agents)
 	if err != nil {
 		return nil, err
 	}
@@ -190,17 +184,11 @@ func (x *Changes) leaves(has, asked []string, r *result.Affected) (leaves []stri
 
 // removeAgents takes several agents, or all, out of one group.
 func (x *Changes) removeAgents(ctx context.Context, c *dapi.Call, a removeArgs) (result.Result, error) {
-	group, err := a.Groups.one("remove_agents_from_group", "group_list")
+	group, err := groupToChange(c, "remove_agents_from_group", a.Groups)
 	if err != nil {
 		return nil, err
 	}
-	if err := onMaster(c); err != nil {
-		return nil, err
-	}
-	if err := mayModify(c, group); err != nil {
-		return nil, err
-	}
-	s, err := x.scope(ctx, c, modifyGroup, agentID, a.Agents)
+	s, err := x.movable(ctx, c, group, a.Agents)
 	if err != nil {
 		return nil, err
 	}

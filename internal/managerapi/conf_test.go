@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"testudo/internal/dapi"
@@ -57,6 +58,15 @@ func TestReadConf_Unreadable(t *testing.T) {
 		})
 	}
 	h := newHouse(t)
+	if err := os.Remove(filepath.Join(h.dir, "etc/ossec.conf")); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Mkfifo(filepath.Join(h.dir, "etc/ossec.conf"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got := h.failure(h.call("wazuh.manager.read_ossec_conf", `{"raw": true}`)); got.Code != fault.UnknownComponent {
+		t.Errorf("what nobody writes to: error %v, want 1101", got)
+	}
 	if err := os.Remove(filepath.Join(h.dir, "etc/ossec.conf")); err != nil {
 		t.Fatal(err)
 	}

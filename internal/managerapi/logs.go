@@ -6,9 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
-	"io/fs"
 	"maps"
-	"os"
 	"slices"
 
 	"testudo/internal/dapi"
@@ -173,18 +171,11 @@ func (a *API) logFile(ctx context.Context) (name string, parse func([]byte) (log
 // lastLines reads the last lines of a file from its end. A long line is cut, and
 // no more is looked at than mostLog.
 func lastLines(path string) ([][]byte, error) {
-	file, err := os.Open(path)
+	file, info, err := openRegular(path)
 	if err != nil {
 		return nil, err
 	}
 	defer file.Close()
-	info, err := file.Stat()
-	if err != nil {
-		return nil, err
-	}
-	if !info.Mode().IsRegular() {
-		return nil, &fs.PathError{Op: "read", Path: path, Err: fs.ErrInvalid}
-	}
 	t := tail{}
 	piece := make([]byte, logPiece)
 	for end, least := info.Size(), max(info.Size()-mostLog, 0); end > least && !t.full(); {
