@@ -42,20 +42,10 @@ func (a *API) getDecoders(ctx context.Context, c *dapi.Call, args decodersArgs) 
 	r := &result.Affected{
 		AllMsg: "All selected decoders were returned", SomeMsg: "Some decoders were not returned", NoneMsg: "No decoder was returned",
 	}
-	files, err := a.files(decoderKind)
+	decoders, err := permitted(ctx, a, c, decoderKind, r, a.decoders, args.wants, func(one *decoder) file { return one.file })
 	if err != nil {
 		return nil, err
 	}
-	decoders, broken, err := a.decoders.load(ctx, a.disk, files)
-	if err != nil {
-		return nil, err
-	}
-	allowed, err := readable(c, decoderKind, r, files, nil)
-	if err != nil {
-		return nil, err
-	}
-	may := setOf(allowed)
-	tellBroken(r, decoderKind, broken, func(f file) bool { return may[f] && args.wants(f) })
 	found := make(map[string]bool, len(args.Named))
 	for _, name := range args.Named {
 		found[name] = false
@@ -63,9 +53,6 @@ func (a *API) getDecoders(ctx context.Context, c *dapi.Call, args decodersArgs) 
 	items := make([]json.RawMessage, 0, len(decoders))
 	for i := range decoders {
 		one := &decoders[i]
-		if !may[one.file] {
-			continue
-		}
 		if len(args.Named) > 0 {
 			if _, wanted := found[one.name]; !wanted {
 				continue

@@ -1,6 +1,7 @@
 package rulesetapi
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"io/fs"
@@ -104,6 +105,43 @@ func readable(c *dapi.Call, k *kind, r *result.Affected, files []file, named tex
 		}
 	}
 	return kept, nil
+}
+
+// permitted gives what is in the files that the user may read. Those of them that
+// are chosen, nil for all, and cannot be read fail. The items are shared.
+func permitted[T any](ctx context.Context, a *API, c *dapi.Call, k *kind, r *result.Affected, s *shelf[T], chosen func(file) bool, fileOf func(*T) file) ([]T, error) {
+	files, err := a.files(k)
+	if err != nil {
+		return nil, err
+	}
+	all, broken, err := s.load(ctx, a.disk, files)
+	if err != nil {
+		return nil, err
+	}
+	allowed, err := readable(c, k, r, files, nil)
+	if err != nil {
+		return nil, err
+	}
+	may := setOf(allowed)
+	tellBroken(r, k, broken, func(f file) bool { return may[f] && (chosen == nil || chosen(f)) })
+	if len(allowed) == len(files) {
+		return all, nil
+	}
+	kept := make([]T, 0, len(all))
+	for i := range all {
+		if may[fileOf(&all[i])] {
+			kept = append(kept, all[i])
+		}
+	}
+	return kept, nil
+}
+
+func setOf(files []file) map[file]bool {
+	set := make(map[file]bool, len(files))
+	for _, f := range files {
+		set[f] = true
+	}
+	return set
 }
 
 // mayRead is the error of a user who may not read the file of the name.

@@ -111,38 +111,7 @@ func (a *rulesArgs) levels() (low, high int, err error) {
 
 // permittedRules gives the rules of files that the user may read, by id.
 func (a *API) permittedRules(ctx context.Context, c *dapi.Call, r *result.Affected, chosen func(file) bool) ([]rule, error) {
-	files, err := a.files(ruleKind)
-	if err != nil {
-		return nil, err
-	}
-	all, broken, err := a.rules.load(ctx, a.disk, files)
-	if err != nil {
-		return nil, err
-	}
-	allowed, err := readable(c, ruleKind, r, files, nil)
-	if err != nil {
-		return nil, err
-	}
-	may := setOf(allowed)
-	tellBroken(r, ruleKind, broken, func(f file) bool { return may[f] && (chosen == nil || chosen(f)) })
-	if len(allowed) == len(files) {
-		return all, nil
-	}
-	kept := make([]rule, 0, len(all))
-	for i := range all {
-		if may[all[i].file] {
-			kept = append(kept, all[i])
-		}
-	}
-	return kept, nil
-}
-
-func setOf(files []file) map[file]bool {
-	set := make(map[file]bool, len(files))
-	for _, f := range files {
-		set[f] = true
-	}
-	return set
+	return permitted(ctx, a, c, ruleKind, r, a.rules, chosen, func(one *rule) file { return one.file })
 }
 
 func (a *API) getRules(ctx context.Context, c *dapi.Call, args rulesArgs) (result.Result, error) {
