@@ -77,6 +77,51 @@ func TestMaster_LeavesWhatIsUnwritten(t *testing.T) {
 	})
 }
 
+// killed ends a world and leaves what it has taken down as a kill would.
+func (w *world) killed(t *testing.T) {
+	t.Helper()
+	left, err := os.ReadFile(filepath.Join(w.dir, unwrittenPath))
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.stop()
+	if err := os.WriteFile(filepath.Join(w.dir, unwrittenPath), left, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// The groups of agents are not lost either when the master is killed while the
+// database is away, and once more before it is back; the last word counts.
+func TestMaster_KilledWithGroupsUnwritten(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		w.db.set(errAway)
+		w.enrols(t, line("web-01", "G:'web,default'"))
+		for _, groups := range []string{`,"groups":"web"`, ""} {
+			w.says(t, `{"function":"add","arguments":{"name":"again","ip":"any","id":"002"`+groups+`}}`)
+			w.says(t, `{"function":"remove","arguments":{"id":"002"}}`)
+		}
+		w.says(t, `{"function":"add","arguments":{"name":"again","ip":"any","id":"002"}}`)
+		w.killed(t)
+		w = openWorld(t, w.dir, w.db)
+		w.enrols(t, line("web-03", "G:'web'"))
+		w.killed(t)
+		db := newDatabase()
+		w = openWorld(t, w.dir, db)
+		pass(time.Minute)
+		for id, want := range map[agent.ID]string{1: "web,default", 3: "web"} {
+			if row, _ := db.row(id); agent.GroupsText(row.Groups) != want {
+				t.Errorf("agent %s is in %v, want %s", id, row.Groups, want)
+			}
+		}
+		if row, there := db.row(2); there {
+			t.Errorf("the groups of one that was removed are %v", row.Groups)
+		}
+		if _, err := os.Stat(filepath.Join(w.dir, unwrittenPath)); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("the list stays when all is written: %v", err)
+		}
+	})
+}
+
 // Keys that cannot be written are a condition of the node until they can.
 func TestMaster_KeysCannotBeWritten(t *testing.T) {
 	w := newWorld(t)

@@ -62,6 +62,7 @@ type rows struct {
 	failing logging.Recurring
 	wake    chan struct{}
 	turns   locks // by id: of an agent's changes one is made at a time
+	journal journal
 
 	mu       sync.Mutex
 	reserved int      // places for changes that will come, or are tried again just now
@@ -73,6 +74,7 @@ func newRows(cfg MasterConfig) *rows {
 	return &rows{
 		agents: cfg.Agents, keys: cfg.Keys, limit: cfg.Waiting, log: cfg.Log, metrics: cfg.Metrics,
 		health: cfg.Health, wake: make(chan struct{}, 1),
+		journal: journal{home: cfg.Home, log: cfg.Log},
 	}
 }
 
@@ -135,6 +137,7 @@ func (r *rows) postpone(changes []change) {
 	}
 	n := len(r.waiting)
 	r.mu.Unlock()
+	r.journal.add(changes)
 	r.metrics.QueueDepth(queueName, n)
 	select {
 	case r.wake <- struct{}{}:
@@ -253,6 +256,9 @@ func (r *rows) pass(ctx context.Context) (progress bool) {
 		}
 		failed := r.try(ctx, batch)
 		r.putBack(failed, len(batch))
+		if len(failed) < len(batch) {
+			r.journal.keep(r.left, false)
+		}
 		if len(failed) == len(batch) {
 			return progress
 		}

@@ -4,35 +4,153 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"log/slog"
 	"os"
+	"sync"
 
 	"testudo/internal/atomicfile"
 	"testudo/internal/enrolment"
+	"testudo/internal/logging"
 )
 
-// unwrittenPath is where a master that stops takes down which agents the database
-// was not told the groups of. All else comes from client.keys.
+// unwrittenPath is where a master takes down which agents the database was not
+// told the groups of. All else comes from client.keys.
 const unwrittenPath = "queue/db/testudo-unwritten"
 
-// unwritten is an agent in the list of unwrittenPath.
+// unwritten is an agent in a list of unwrittenPath; one without groups takes back
+// what an earlier list says of it.
 type unwritten struct {
 	ID     string   `json:"id"`
 	Groups []string `json:"groups"`
 }
 
-// loadUnwritten has wait again what waited when the process before stopped. The
-// list counts once: groups may be changed from now on.
+// journal is unwrittenPath: lists, each on its line, which a process that is
+// killed leaves behind.
+type journal struct {
+	home *os.Root
+	log  *slog.Logger
+
+	mu      sync.Mutex
+	used    bool // there may be a file
+	failing logging.Recurring
+}
+
+// groupsOf gives the groups that changes give agents.
+func groupsOf(changes []change) (list []unwritten) {
+	for _, c := range changes {
+		one := unwritten{ID: c.entry.ID}
+		if c.insert != nil {
+			one.Groups = c.insert.Groups
+		}
+		list = append(list, one)
+	}
+	return list
+}
+
+// add takes changes down that have to wait. It does not wait for the disk.
+func (j *journal) add(changes []change) {
+	data, err := json.Marshal(groupsOf(changes))
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.used = true
+	if err == nil {
+		err = j.append(append(data, '\n'))
+	}
+	j.noteLocked(err)
+}
+
+func (j *journal) append(data []byte) error {
+	f, err := j.home.OpenFile(unwrittenPath, os.O_WRONLY|os.O_APPEND|os.O_CREATE, heldMode)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(data)
+	return errors.Join(err, f.Close())
+}
+
+func (j *journal) noteLocked(err error) {
+	if err != nil {
+		j.failing.Fail(j.log, slog.LevelWarn, "The groups that agents enrol with cannot be taken down. They are lost if this node is killed before the agent database is back.",
+			slog.Any("err", err))
+		return
+	}
+	j.failing.Recovered(j.log, "The groups that agents enrol with are taken down again.")
+}
+
+// keep has only what still waits stand there.
+func (j *journal) keep(waiting func() []change, sync bool) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if !j.used {
+		return
+	}
+	var list []unwritten
+	for _, one := range groupsOf(waiting()) {
+		if len(one.Groups) > 0 {
+			list = append(list, one)
+		}
+	}
+	if len(list) == 0 {
+		err := j.home.Remove(unwrittenPath)
+		if j.used = err != nil && !errors.Is(err, fs.ErrNotExist); j.used {
+			j.noteLocked(err)
+		}
+		return
+	}
+	data, err := json.Marshal(list)
+	if err == nil {
+		err = atomicfile.Write(j.home, unwrittenPath, append(data, '\n'), atomicfile.Options{
+			Mode: heldMode, UID: atomicfile.Keep, GID: atomicfile.Keep, Sync: sync,
+		})
+	}
+	j.noteLocked(err)
+}
+
+// read reads the lists: what the last one says of an agent counts. A file that is
+// not there is empty; of one that is damaged there is what comes before.
+func (j *journal) read() (list []unwritten, err error) {
+	f, err := j.home.Open(unwrittenPath)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	j.used = true
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	places := map[string]int{}
+	for in := json.NewDecoder(f); err == nil; {
+		var some []unwritten
+		if err = in.Decode(&some); err != nil {
+			break
+		}
+		for _, one := range some {
+			at, known := places[one.ID]
+			if !known {
+				at = len(list)
+				places[one.ID], list = at, append(list, one)
+			}
+			list[at] = one
+		}
+	}
+	if !errors.Is(err, io.EOF) {
+		return list, fmt.Errorf("%s: %w", unwrittenPath, err)
+	}
+	return list, nil
+}
+
+// loadUnwritten has wait again what waited when the process before ended.
 func (m *Master) loadUnwritten() {
-	list, err := readUnwritten(m.cfg.Home)
+	list, err := m.rows.journal.read()
 	if err != nil {
 		m.log.Warn("Groups that agents have enrolled with are not known any more.", slog.Any("err", err))
 	}
 	var changes []change
 	for _, one := range list {
 		e, there := m.cfg.Keys.ByID(one.ID)
-		if !there || !m.rows.reserve(1) {
+		if len(one.Groups) == 0 || !there || !m.rows.reserve(1) {
 			continue
 		}
 		w := wanted{groups: one.Groups}
@@ -42,43 +160,13 @@ func (m *Master) loadUnwritten() {
 		changes = append(changes, m.insertion(e, w))
 	}
 	m.rows.postpone(changes)
+	m.rows.journal.keep(m.rows.left, false)
 }
 
-// readUnwritten reads the list and removes it; one that is not there is empty.
-func readUnwritten(home *os.Root) (list []unwritten, err error) {
-	data, err := home.ReadFile(unwrittenPath)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	if err == nil {
-		err = json.Unmarshal(data, &list)
-	}
-	return list, errors.Join(err, home.Remove(unwrittenPath))
-}
-
-// saveUnwritten takes down what the database has not been told, and says so.
+// saveUnwritten makes durable what the database has not been told, and says so.
 func (m *Master) saveUnwritten() {
-	waiting := m.rows.left()
-	if len(waiting) == 0 {
-		return
+	if waiting := m.rows.left(); len(waiting) > 0 {
+		m.log.Warn("Changes of enrolment have not reached the agent database. They follow after the next start.", slog.Int("changes", len(waiting)))
 	}
-	m.log.Warn("Changes of enrolment have not reached the agent database. They follow after the next start.", slog.Int("changes", len(waiting)))
-	var list []unwritten
-	for _, c := range waiting {
-		if c.insert != nil && len(c.insert.Groups) > 0 {
-			list = append(list, unwritten{c.entry.ID, c.insert.Groups})
-		}
-	}
-	if len(list) == 0 {
-		return
-	}
-	data, err := json.Marshal(list)
-	if err == nil {
-		err = atomicfile.Write(m.cfg.Home, unwrittenPath, append(data, '\n'), atomicfile.Options{
-			Mode: heldMode, UID: atomicfile.Keep, GID: atomicfile.Keep, Sync: true,
-		})
-	}
-	if err != nil {
-		m.log.Error("The groups of agents that enrolled are lost.", slog.Any("err", fmt.Errorf("take down what waits: %w", err)))
-	}
+	m.rows.journal.keep(m.rows.left, true)
 }
