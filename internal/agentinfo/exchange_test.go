@@ -46,6 +46,21 @@ func TestExchange_AllAgentsReachTheMaster(t *testing.T) {
 	}
 }
 
+// A database that does not let all agents be marked keeps no change back.
+func TestExchange_AllAreNotMarked(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		src, dst := newSource(3), newSink()
+		src.refuses = fault.New(fault.DatabaseRefused, "no statements that write")
+		w := NewWorker(WorkerConfig{Node: "w1"}, src)
+		_, worker, _ := pairtest.Connect(t, "w1", false, pairtest.Of(NewMaster(MasterConfig{}, dst).Offer), pairtest.Of(w.Offer))
+		pairtest.Quiet(25 * time.Second)
+		dst.has(t, src)
+		if n := worker.Log.Count("only those that change are reported"); n != 1 || src.left() != 0 {
+			t.Errorf("%d agents are still to be sent, said %d times", src.left(), n)
+		}
+	})
+}
+
 // A master that cannot store a chunk gets all of it again, and what it cannot
 // store keeps nothing else back.
 func TestExchange_PartlyStored(t *testing.T) {

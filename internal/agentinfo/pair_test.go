@@ -1,6 +1,7 @@
 package agentinfo
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -29,6 +30,7 @@ type source struct {
 	version  int
 	perChunk int
 	err      error
+	refuses  error // of ReportAll
 	reported int
 	read     []int // agents in each reading
 	changed  chan struct{}
@@ -64,8 +66,8 @@ func (s *source) left() int {
 func (s *source) ReportAll(_ context.Context, node string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.err != nil {
-		return s.err
+	if err := cmp.Or(s.err, s.refuses); err != nil {
+		return err
 	}
 	s.reported++
 	for id := range s.agents {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"testudo/internal/chunks"
+	"testudo/internal/fault"
 	"testudo/internal/logging"
 	"testudo/internal/session"
 )
@@ -47,10 +48,11 @@ type Worker struct {
 	cfg WorkerConfig
 	src Source
 
-	ahead   int // factor of cfg.Agents; belongs to the session's run
-	failed  logging.Recurring
-	source  logging.Recurring
-	partial logging.Recurring
+	ahead    int // factor of cfg.Agents; belongs to the session's run
+	failed   logging.Recurring
+	source   logging.Recurring
+	partial  logging.Recurring
+	unmarked logging.Recurring
 
 	mu   sync.Mutex
 	last Status
@@ -122,12 +124,8 @@ func (c *reporting) run(ctx context.Context) {
 // round is one exchange: everything that is to be sent.
 func (c *reporting) round(ctx context.Context) {
 	log := c.s.Log().With(logging.Task(task))
-	if !c.all {
-		if err := c.w.src.ReportAll(ctx, c.w.cfg.Node); err != nil {
-			c.sourceFailed(ctx, log, err)
-			return
-		}
-		c.all = true
+	if !c.all && !c.markAll(ctx, log) {
+		return
 	}
 	if granted, err := c.permitted(ctx, log); err != nil || !granted {
 		if err != nil && ctx.Err() == nil {
@@ -156,6 +154,25 @@ func (c *reporting) round(ctx context.Context) {
 	if total.Chunks > 0 {
 		c.w.set(func(s *Status) { s.Started, s.Ended, s.Chunks = began, time.Now(), total.Chunks })
 	}
+}
+
+// markAll marks all agents as to be sent; false when the database cannot be asked.
+// One that refuses, as one may that takes no statements that write, still tells
+// what has changed, and is asked again the next time.
+func (c *reporting) markAll(ctx context.Context, log *slog.Logger) bool {
+	err := c.w.src.ReportAll(ctx, c.w.cfg.Node)
+	refused, ok := errors.AsType[*fault.Error](err)
+	switch {
+	case err == nil:
+		c.all = true
+		c.w.unmarked.Recovered(log, "All agents are reported again.")
+	case ok && refused.Code == fault.DatabaseRefused:
+		c.w.unmarked.Fail(log, slog.LevelWarn, "The agent database refuses to report all agents; only those that change are reported.", slog.String("error", logging.Quote(err.Error())))
+	default:
+		c.sourceFailed(ctx, log, err)
+		return false
+	}
+	return true
 }
 
 func (w *Worker) set(change func(*Status)) {
