@@ -48,7 +48,7 @@ func WriteFrom(root *os.Root, name string, r io.Reader, o Options) (int64, error
 	}
 	file, temporary, err := create(root, name)
 	if err != nil {
-		return 0, fmt.Errorf("write file: %w", err)
+		return 0, fmt.Errorf("write file %s: %w", name, nameless(err, temporary))
 	}
 	n, err := fill(file, r, old, o)
 	if err == nil {
@@ -58,7 +58,7 @@ func WriteFrom(root *os.Root, name string, r io.Reader, o Options) (int64, error
 		if removeErr := root.Remove(temporary); removeErr != nil {
 			err = errors.Join(err, removeErr)
 		}
-		return 0, fmt.Errorf("write file %s: %w", name, err)
+		return 0, fmt.Errorf("write file %s: %w", name, nameless(err, temporary))
 	}
 	if o.Sync {
 		if err := syncDirectory(root, path.Dir(name)); err != nil {
@@ -66,6 +66,19 @@ func WriteFrom(root *os.Root, name string, r io.Reader, o Options) (int64, error
 		}
 	}
 	return n, nil
+}
+
+// nameless is an error without the name of the temporary file, which is new each
+// time: who logs it must see that it is the same again.
+func nameless(err error, temporary string) error {
+	base := path.Base(temporary)
+	if p, ok := errors.AsType[*fs.PathError](err); ok && path.Base(p.Path) == base {
+		return p.Err
+	}
+	if l, ok := errors.AsType[*os.LinkError](err); ok && path.Base(l.Old) == base {
+		return l.Err
+	}
+	return err
 }
 
 // fill writes the content and gives the file its mode and owner; it closes the

@@ -158,6 +158,28 @@ func TestWriteFrom_FailureLeavesNoTrace(t *testing.T) {
 	}
 }
 
+// What goes wrong again is told in the same words, without a name made up for once.
+func TestWrite_FailuresAreAlike(t *testing.T) {
+	root, _ := openRoot(t)
+	want := "write file no/f: no such file or directory"
+	for range 2 {
+		if err := Write(root, "no/f", nil, keep); err == nil || err.Error() != want {
+			t.Errorf("%v, want %s", err, want)
+		}
+	}
+	for doing, err := range map[string]error{
+		"write":  &fs.PathError{Op: "write", Path: "/home/d/.f.ABCDEFGHIJKL.tmp~", Err: syscall.ENOSPC},
+		"rename": &os.LinkError{Op: "renameat", Old: "d/.f.ABCDEFGHIJKL.tmp~", New: "d/f", Err: syscall.ENOSPC},
+	} {
+		if got := nameless(err, "d/.f.ABCDEFGHIJKL.tmp~"); got != syscall.ENOSPC { //nolint:errorlint // nothing around it
+			t.Errorf("%s: %v", doing, got)
+		}
+	}
+	if err := error(&fs.PathError{Op: "read", Path: "source", Err: syscall.EIO}); nameless(err, "f.tmp~") != err { //nolint:errorlint // the very same
+		t.Error("the name of what is read is lost")
+	}
+}
+
 func TestWrite_LinksLeadNowhereElse(t *testing.T) {
 	root, dir := openRoot(t)
 	outside := t.TempDir()

@@ -243,6 +243,9 @@ func (c *checking) checkFailed(ctx context.Context, log *slog.Logger, err error)
 		return
 	}
 	c.m.cfg.Metrics.Round("failed", 0)
+	if g := c.m.local.now(); g != nil && !c.had(g) {
+		c.differs(g)
+	}
 	c.wentWrong(err)
 	c.failing.Fail(log, slog.LevelError, "Error in synchronization process: "+logging.Quote(err.Error()))
 }
@@ -294,6 +297,7 @@ func (c *checking) digest(_ context.Context, _ *session.Session, payload []byte)
 	case g == nil || !free:
 		return session.OK(answerBusy), nil
 	case g.manifest.Sum() != sum:
+		c.differs(g)
 		return session.OK(answerDiffers), nil
 	}
 	c.checked(began)

@@ -64,15 +64,43 @@ func (c *checking) inStep(g *generation, check lastCheck) {
 	c.m.cfg.Metrics.Worker(n.Node, true, n.Lag.Seconds())
 }
 
+// differs takes down that the worker does not have all of a generation, before it
+// is known what it lacks.
+func (c *checking) differs(g *generation) {
+	now := time.Now()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.markBehindLocked(now)
+	n := &c.node
+	n.InStepSince = time.Time{}
+	c.m.cfg.States.SetNode(*n)
+	c.m.cfg.Metrics.Worker(n.Node, false, now.Sub(latest(g.at, n.ConnectedSince)).Seconds())
+}
+
+// had says whether the worker was in step with a generation when it was compared
+// last.
+func (c *checking) had(g *generation) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.shown.generation == g.number
+}
+
+// markBehindLocked takes down that what States show of the worker is not true any
+// more.
+func (c *checking) markBehindLocked(now time.Time) {
+	c.last, c.shown = lastCheck{}, picture{}
+	if c.behind.IsZero() {
+		c.behind = now
+	}
+}
+
 // outOfStep takes down what the worker lacks, and why where that is known.
 func (c *checking) outOfStep(g *generation, d manifest.Difference, left map[string]string) {
 	now := time.Now()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.last, c.has, c.shown = lastCheck{}, nil, picture{}
-	if c.behind.IsZero() {
-		c.behind = now
-	}
+	c.has = nil
+	c.markBehindLocked(now)
 	c.open = &openSync{g, d, left}
 	c.showOpenLocked()
 	n := &c.node

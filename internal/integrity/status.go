@@ -86,6 +86,7 @@ type Trouble struct {
 	Ready       bool      // the master has read its own files
 	InStepSince time.Time // since when the worker's files are the master's; zero when they are not known to be
 	BehindSince time.Time // since when they are known not to be; zero when they are not
+	Compared    bool      // what it lacks is known, as Status tells it; it may not be when it is behind
 	Busy        time.Time // since when a check is under way; zero when none is
 	Left        []LeftOut // some of the files that do not go, by path
 	LeftCount   int       // how many there are
@@ -125,7 +126,7 @@ func (m *Master) Trouble(worker string) (Trouble, bool) {
 		Ready: ready, InStepSince: c.node.InStepSince, BehindSince: c.behind, Busy: c.busy,
 		Err: c.wrong.err, ErrAt: c.wrong.at, Failures: c.wrong.times,
 	}
-	if c.open != nil {
+	if t.Compared = c.open != nil; t.Compared {
 		reasons := maps.Clone(c.failed)
 		if reasons == nil {
 			reasons = make(map[string]string, len(c.open.left))

@@ -102,7 +102,9 @@ func (m *Master) All() []Report {
 func (m *Master) Report(name string) Report {
 	r := m.cfg.Registry()
 	if name == m.cfg.Name {
-		return m.self()
+		self := m.self()
+		m.others(&self, r)
+		return self.sorted()
 	}
 	if i := slices.IndexFunc(r.Members(), func(w cluster.Member) bool { return w.Name == name }); i >= 0 {
 		if list := r.Members(); i < len(list) && list[i].Name == name {
@@ -131,6 +133,41 @@ func (m *Master) self() Report {
 		r.Summary = fmt.Sprintf("%s is the master and runs, but something is wrong with it.", m.cfg.Name)
 	}
 	return r.sorted()
+}
+
+// mostOthers bounds how many nodes a report names beside its own.
+const mostOthers = 10
+
+// others adds which nodes are not connected, for who asks a master how it is and
+// means the cluster.
+func (m *Master) others(r *Report, registry Registry) {
+	seen := map[string]bool{}
+	for _, w := range registry.Members() {
+		seen[w.Name] = true
+	}
+	var names []string
+	add := func(name string, state State) {
+		if !seen[name] {
+			seen[name] = true
+			names = append(names, fmt.Sprintf("%s (%s)", logging.Quote(name), state))
+		}
+	}
+	for _, d := range registry.Absent() {
+		add(d.Name, Gone)
+	}
+	for _, refusal := range registry.Refusals() {
+		add(refusal.Name, Refused)
+	}
+	if len(names) == 0 {
+		return
+	}
+	if more := len(names) - mostOthers; more > 0 {
+		names = append(names[:mostOthers], fmt.Sprintf("and %d more", more))
+	}
+	r.add(Finding{
+		Severity: Note, Text: fmt.Sprintf("These nodes are not connected to it: %s.", strings.Join(names, ", ")),
+		Remedy: "Ask with the name of one, 'testudo ctl why NAME', or see all in 'testudo ctl watch'.",
+	})
 }
 
 // departed reports on a worker that was connected.
@@ -280,6 +317,9 @@ func (m *Master) files(r *Report, worker string) {
 			Severity: Warning, Since: when(t.BehindSince),
 			Text:  fmt.Sprintf("Its files are not the master's: it was to create %d, to update %d and to delete %d.", status.Missing, status.Shared, status.Extra),
 			Waits: "its next check, which will tell whether it has them",
+		}
+		if !t.Compared {
+			f.Text = "Its files are not the master's; what it lacks is not known yet."
 		}
 		if !t.Busy.IsZero() {
 			f.Waits = "the end of the synchronisation that is under way since " + t.Busy.UTC().Format(time.TimeOnly+" MST")

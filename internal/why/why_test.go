@@ -124,11 +124,14 @@ var reports = []struct {
 	{"master not ready", "w1", func(w *world) { w.files = integrity.Trouble{} }, Behind, "", []finding{{Warning, "not read its own yet", 0, "first reading", ""}}},
 	{"not compared", "w1", func(w *world) { w.files = integrity.Trouble{Ready: true} }, Behind, "", []finding{{Warning, "not been compared since it connected", 0, "next check", ""}}},
 	{"behind", "w1", func(w *world) {
-		w.files = integrity.Trouble{Ready: true, BehindSince: began, LeftCount: 5, Left: []integrity.LeftOut{{Path: "a", Reason: "too large"}, {Path: "b"}, {Path: "c"}, {Path: "d"}}}
+		w.files = integrity.Trouble{Ready: true, Compared: true, BehindSince: began, LeftCount: 5, Left: []integrity.LeftOut{{Path: "a", Reason: "too large"}, {Path: "b"}, {Path: "c"}, {Path: "d"}}}
 		w.status = integrity.Status{Missing: 1, Shared: 2, Extra: 3}
 	}, Behind, "not all of it", []finding{
 		{Warning, "to create 1, to update 2 and to delete 3", 0, "next check", ""},
 		{Warning, "5 of the files do not reach it: a (too large); b (); c (); and others.", 0, "", "testudo files --node w1"},
+	}},
+	{"behind, nobody knows how", "w1", func(w *world) { w.files = integrity.Trouble{Ready: true, BehindSince: began} }, Behind, "", []finding{
+		{Warning, "what it lacks is not known yet", 0, "next check", ""},
 	}},
 	{"behind and busy", "w1", func(w *world) { w.files = integrity.Trouble{Ready: true, BehindSince: began, Busy: began} }, Behind, "", []finding{
 		{Warning, "Its files are not the master's", 0, "under way since", ""},
@@ -224,6 +227,26 @@ func TestMaster_ManyStrangers(t *testing.T) {
 	}
 	if r := w.master().Report("w9"); len(r.Findings) != 1+mostStrangers {
 		t.Errorf("%d findings", len(r.Findings))
+	}
+}
+
+// Who asks a master how it is hears which other nodes are away; the master itself
+// is well all the same.
+func TestMaster_OtherNodes(t *testing.T) {
+	w := good()
+	if r := w.master().Report("m"); len(r.Findings) != 0 {
+		t.Errorf("%+v", r)
+	}
+	w.absent = []cluster.Departure{left("w2"), left("w1")} // w1 is back
+	w.refusals = []cluster.Refusal{refused("w2", fault.WrongVersion), refused("w3", fault.WrongVersion)}
+	if r := w.master().Report("m"); r.State != Well || !(finding{Note, "not connected to it: w2 (gone), w3 (refused).", 0, "", "ctl why NAME"}).in(r) {
+		t.Errorf("%+v", r)
+	}
+	for i := range 20 {
+		w.absent = append(w.absent, left(fmt.Sprint("n", i)))
+	}
+	if r := w.master().Report("m"); !(finding{Note, "n8 (gone), and 12 more.", 0, "", ""}).in(r) {
+		t.Errorf("%+v", r)
 	}
 }
 
