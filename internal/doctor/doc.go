@@ -4,6 +4,7 @@
 package doctor
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -59,7 +60,7 @@ type exam struct {
 	problems []config.Problem
 	client   *ctl.Client
 	patience time.Duration // for one answer of the node
-	stuck    bool          // the node takes questions and does not answer
+	stuck    bool          // the node takes connections and does not answer
 }
 
 // checks are all that is looked at, in this order.
@@ -228,9 +229,12 @@ func (x *exam) process(ctx context.Context) {
 		asking, cancel := context.WithTimeout(ctx, x.patience)
 		cfg, err = x.client.Config(asking)
 		cancel()
-		x.stuck = fault.Has(err, fault.RequestTimeout)
+		x.stuck = fault.Has(err, fault.RequestTimeout) || errors.Is(err, ctl.ErrClosed)
 	}
 	switch {
+	case errors.Is(err, ctl.ErrClosed):
+		x.fail("See logs/cluster.log, which names too many connections; end the programs that hold them, or raise local.connections in "+config.SettingsPath+".",
+			"The node closes the connection without an answer: it is ending, or too many programs ask it.")
 	case x.stuck && pid > 0 && frozen(pid):
 		x.fail(fmt.Sprintf("Let it go on with 'kill -CONT %d', and see who stopped it.", pid), "The node is stopped as by SIGSTOP, process %d: it does nothing.", pid)
 	case x.stuck:
@@ -248,9 +252,6 @@ func (x *exam) process(ctx context.Context) {
 	}
 	switch {
 	case !x.Running, x.stuck:
-	case errors.Is(err, ctl.ErrClosed):
-		x.fail("See logs/cluster.log, which names too many connections; end the programs that hold them, or raise local.connections in "+config.SettingsPath+".",
-			"The node closes the connection without an answer: it is ending, or too many programs ask it.")
 	case err != nil:
 		x.fail("See logs/cluster.log.", "The node does not answer as it should: %s.", err)
 	case cfg.Node != x.Node || cfg.Type != x.Role || cfg.Cluster != x.cfg.Cluster.Name:
@@ -266,7 +267,7 @@ func (x *exam) node(ctx context.Context) {
 	}
 	reports, err := x.client.Why(ctx, x.Node)
 	if err != nil {
-		x.fail(fault.From(err).Code.Advice(), "The node does not say how it is: %s.", err)
+		x.fail(cmp.Or(fault.From(err).Code.Advice(), "See logs/cluster.log."), "The node does not say how it is: %s.", err)
 		return
 	}
 	n := len(x.Findings)

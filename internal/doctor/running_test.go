@@ -118,7 +118,13 @@ func TestExamine_StuckNode(t *testing.T) {
 func TestExamine_FullNode(t *testing.T) {
 	b := newHome(t, nil)
 	b.listen("unix", b.path("queue/cluster/c-internal.sock"))
-	wants(t, Examine(t.Context(), b.dir), "process", Error, "too many programs ask it", "local.connections")
+	r := Examine(t.Context(), b.dir)
+	wants(t, r, "process", Error, "too many programs ask it", "local.connections")
+	for _, f := range r.Findings {
+		if (f.Severity == Fine) != (f.Remedy == "") {
+			t.Errorf("%+v", f)
+		}
+	}
 }
 
 func TestExamine_ClockOfTheMaster(t *testing.T) {
