@@ -6,11 +6,15 @@ import (
 	"os"
 	"path"
 	"syscall"
+
+	"testudo/internal/agent"
 )
 
 // Guard is the lock of a home's keys, for a program that writes client.keys itself
 // in the place of a Store. Whoever has a Store open reads the file anew after it.
 type Guard struct {
+	root    *os.Root
+	o       Options
 	release func()
 
 	// Open tells whether a process of ours, such as a node at which agents enrol,
@@ -36,7 +40,7 @@ func Lock(ctx context.Context, root *os.Root) (*Guard, error) {
 		release()
 		return nil, err
 	}
-	return &Guard{release: release, Open: !alone}, nil
+	return &Guard{root: root, o: o, release: release, Open: !alone}, nil
 }
 
 // keeper is the account whose keys these are, for what root makes; 0 for others,
@@ -50,6 +54,23 @@ func keeper(root *os.Root) (uid, gid int) {
 		return int(s.Uid), int(s.Gid)
 	}
 	return 0, 0
+}
+
+// Highest is the highest id that was ever given, as far as client.keys need not
+// show it: its agent may be gone without trace.
+func (g *Guard) Highest() (agent.ID, error) {
+	m, err := readMark(g.root)
+	return agent.ID(m.Highest), err
+}
+
+// Given takes down that ids up to this one are given, before the file is changed.
+func (g *Guard) Given(highest agent.ID) error {
+	m, err := readMark(g.root)
+	if err != nil || int(highest) <= m.Highest {
+		return err
+	}
+	m.Highest = int(highest)
+	return g.o.writeMark(g.root, m)
 }
 
 // Release gives the lock back.

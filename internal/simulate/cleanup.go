@@ -58,7 +58,7 @@ func (s *Simulation) removeKeys(ctx context.Context) (map[agent.ID]agent.Secret,
 	}
 	maps.Copy(ids, keys.ours)
 	clear(keys.ours)
-	return ids, writeKeys(s.root, keys)
+	return ids, writeKeys(s.root, guard, keys)
 }
 
 // removeAgents takes the keys away first and waits until they are gone on all

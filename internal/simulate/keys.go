@@ -68,7 +68,10 @@ func openKeys(root *os.Root) (*keyFile, error) {
 // writeKeys writes client.keys: the lines of others as they were, then ours.
 // Where nothing is left the file keeps the line of one agent of ours, as removed:
 // a master takes an empty client.keys for an accident and does not pass it on.
-func writeKeys(root *os.Root, k *keyFile) error {
+func writeKeys(root *os.Root, guard *keystore.Guard, k *keyFile) error {
+	if err := guard.Given(k.highest); err != nil {
+		return err
+	}
 	var b bytes.Buffer
 	b.Write(k.others)
 	if len(k.others) > 0 && !bytes.HasSuffix(k.others, []byte("\n")) {

@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -53,6 +55,54 @@ func keysOf(t *testing.T, text string) *keyFile {
 	return k
 }
 
+// guardOf is the lock of a home's keys, given back: nobody else wants it.
+func guardOf(t *testing.T, root *os.Root) *keystore.Guard {
+	t.Helper()
+	if err := errors.Join(root.MkdirAll("queue/db", 0o750), root.MkdirAll("var/run", 0o750)); err != nil {
+		t.Fatal(err)
+	}
+	guard, err := keystore.Lock(t.Context(), root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	guard.Release()
+	return guard
+}
+
+// Ids of agents that were purged are not given again: neither those of the master,
+// nor ours, to nobody.
+func TestKeys_PurgedIDsStayGiven(t *testing.T) {
+	root, err := os.OpenRoot(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer root.Close()
+	guard := guardOf(t, root)
+	if err := errors.Join(root.Mkdir("etc", 0o750), root.WriteFile(keysPath, []byte("001 a any aa\n"), 0o640), guard.Given(50)); err != nil {
+		t.Fatal(err)
+	}
+	s := &Simulation{root: root, o: Options{Count: 3}, nodes: []node{{home: root.Name(), master: true}}}
+	for _, first := range []agent.ID{51, 54} {
+		keys, err := s.homeKeys(t.Context(), 0)
+		if ids := slices.Sorted(maps.Keys(keys)); err != nil || len(ids) != 3 || ids[0] != first {
+			t.Fatalf("%v, %v", ids, err)
+		}
+		if _, err := s.removeKeys(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	store, err := keystore.Open(root, keystore.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer store.Close()
+	go func() { _ = store.Run(t.Context()) }()
+	e, err := store.Add(t.Context(), keystore.Addition{Entry: keystore.Entry{Name: "real", Address: "any", Secret: newKey()}})
+	if err != nil || e.ID != "057" {
+		t.Errorf("%s, %v", e.ID, err)
+	}
+}
+
 // What is not ours stays byte for byte, whatever it is; what is ours goes.
 func TestKeys_OthersStay(t *testing.T) {
 	const others = "007 web-01 any 0f1e\r\n\n# a note\n003 !old-host any ab12\nbroken\n2000 db any cd34"
@@ -76,7 +126,7 @@ func TestKeys_OthersStay(t *testing.T) {
 	if changed, err := k.extend(3, 1500); !changed || err != nil {
 		t.Fatalf("%t, %v", changed, err)
 	}
-	if err := writeKeys(root, k); err != nil {
+	if err := writeKeys(root, guardOf(t, root), k); err != nil {
 		t.Fatal(err)
 	}
 	text, err := os.ReadFile(path)
@@ -93,7 +143,7 @@ func TestKeys_OthersStay(t *testing.T) {
 		t.Error("agents there are enough of")
 	}
 	clear(k.ours)
-	if err := writeKeys(root, k); err != nil {
+	if err := writeKeys(root, guardOf(t, root), k); err != nil {
 		t.Fatal(err)
 	}
 	if text, err := os.ReadFile(path); err != nil || string(text) != others+"\n" {
@@ -114,7 +164,7 @@ func TestKeys_NeverEmpty(t *testing.T) {
 	}
 	k := keysOf(t, "100001 sim-100001 any "+newKey().Reveal()+"\n")
 	clear(k.ours)
-	if err := writeKeys(root, k); err != nil {
+	if err := writeKeys(root, guardOf(t, root), k); err != nil {
 		t.Fatal(err)
 	}
 	if k, err = openKeys(root); err != nil || len(k.ours) != 0 || len(k.others) != 0 || k.highest != 100001 {

@@ -79,18 +79,27 @@ func (s *Simulation) registerKeys(ctx context.Context) (map[agent.ID]agent.Secre
 		_, err := keys.extend(s.o.Count, highest)
 		return keys.ours, err
 	}
+	return s.homeKeys(ctx, highest)
+}
+
+// homeKeys is registerKeys in the master's home, with new ids above one.
+func (s *Simulation) homeKeys(ctx context.Context, above agent.ID) (map[agent.ID]agent.Secret, error) {
 	guard, err := lockKeys(ctx, s.nodes[0].home, s.root)
 	if err != nil {
 		return nil, err
 	}
 	defer guard.Release()
-	keys, err = openKeys(s.root)
+	keys, err := openKeys(s.root)
 	if err != nil {
 		return nil, err
 	}
-	changed, err := keys.extend(s.o.Count, highest)
+	given, err := guard.Highest()
+	if err != nil {
+		return nil, err
+	}
+	changed, err := keys.extend(s.o.Count, max(above, given))
 	if err == nil && changed {
-		err = writeKeys(s.root, keys)
+		err = writeKeys(s.root, guard, keys)
 	}
 	return keys.ours, err
 }
