@@ -27,47 +27,29 @@ type picture struct {
 // watch shows counts and agents until a signal ends it, which is no failure. A
 // node that goes away and comes back is waited for.
 func (c *agentsCmd) watch(e *env, dir string, v *agentView) error {
-	out := screen.New(e.out)
 	v.filter.Limit = min(cmp.Or(v.filter.Limit, watchRows), watchRows) // 0 wants as many as there is room for
-	turn := time.NewTicker(c.Every)
-	defer turn.Stop()
 	reader := &again{dir: dir}
 	defer reader.close()
-	for {
-		p, err := v.look(e.ctx, reader)
-		if e.ctx.Err() != nil {
-			break
-		}
+	look := func() picture { return v.look(e.ctx, reader) }
+	return live(e, c.Every, 0, look, func(out *screen.Screen, p picture) error {
 		switch {
 		case c.JSON:
-			if err := writeLine(e.out, p); err != nil {
-				return err
-			}
-		case err != nil && out.Terminal():
-			out.Live(fmt.Sprintf("%s  %s", p.Time.Local().Format("15:04:05"), oneLine(err.Error())))
-		case err != nil:
-			fmt.Fprintf(e.err, "testudo: %s\n", oneLine(err.Error()))
+			return writeLine(e.out, p)
+		case p.Error != "" && out.Terminal():
+			out.Live(fmt.Sprintf("%s  %s", p.Time.Local().Format("15:04:05"), p.Error))
+		case p.Error != "":
+			fmt.Fprintf(e.err, "testudo: %s\n", p.Error)
 		case out.Terminal():
 			out.Live(v.layOut(p, out.Width()))
 		default:
 			out.Linef("%s", v.layOut(p, 0))
 		}
-		select {
-		case <-turn.C:
-			continue
-		case <-e.ctx.Done():
-		}
-		break
-	}
-	out.Leave()
-	if e.signal() != 0 {
-		return nil // Ctrl-C is how it ends
-	}
-	return e.ctx.Err()
+		return nil
+	})
 }
 
 // look takes one picture; what went wrong is in it, too.
-func (v *agentView) look(ctx context.Context, r *again) (picture, error) {
+func (v *agentView) look(ctx context.Context, r *again) picture {
 	p := picture{Time: time.Now().UTC().Truncate(time.Millisecond)}
 	err := r.with(ctx, func(reader *nodedb.Reader) error {
 		counts, err := reader.Counts(ctx)
@@ -88,7 +70,7 @@ func (v *agentView) look(ctx context.Context, r *again) (picture, error) {
 	if err != nil {
 		p.Error = oneLine(err.Error())
 	}
-	return p, err
+	return p
 }
 
 func (v *agentView) layOut(p picture, width int) string {

@@ -26,7 +26,7 @@ func (c *ctlWatchCmd) Validate() error {
 	return nil
 }
 
-// look is one picture of the cluster.
+// clusterPicture is one look at the cluster.
 type clusterPicture struct {
 	Time   time.Time       `json:"time"`
 	Health json.RawMessage `json:"health,omitempty"`
@@ -44,32 +44,8 @@ func (c *ctlWatchCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
-	out := screen.New(e.out)
-	turn := time.NewTicker(c.Every)
-	defer turn.Stop()
-	for n := 1; ; n++ {
-		p := lookAt(e.ctx, client, dir)
-		if e.ctx.Err() != nil {
-			break
-		}
-		if err := c.show(e, out, p); err != nil {
-			return err
-		}
-		if n == c.Times {
-			break
-		}
-		select {
-		case <-turn.C:
-			continue
-		case <-e.ctx.Done():
-		}
-		break
-	}
-	out.Leave()
-	if e.signal() != 0 {
-		return nil // Ctrl-C is how it ends
-	}
-	return e.ctx.Err()
+	look := func() clusterPicture { return lookAt(e.ctx, client, dir) }
+	return live(e, c.Every, c.Times, look, func(out *screen.Screen, p clusterPicture) error { return c.show(e, out, p) })
 }
 
 // lookAt takes a picture; what went wrong is in it.
