@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"syscall"
 
 	"testudo/internal/manifest"
 )
@@ -55,6 +56,20 @@ func (s *Spool) costLocked() (cost int64) {
 	return cost
 }
 
+// forgetAllLocked gives the disk back what the spool has of it: a file that is
+// compressed anew costs less than one that cannot be sent.
+func (s *Spool) forgetAllLocked() {
+	for len(s.gens) > 0 {
+		// A file that cannot be removed now is removed at the next opening.
+		_ = s.dropOldestLocked()
+	}
+}
+
+// isFull says whether an error is that of a full disk.
+func isFull(err error) bool {
+	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
+}
+
 // dropOldestLocked forgets the oldest generation and removes its file.
 func (s *Spool) dropOldestLocked() error {
 	g := s.gens[0]
@@ -80,6 +95,20 @@ func (s *Spool) releaseLocked(g *generation) {
 	}
 }
 
+// SpoolError is returned when a compressed file cannot be kept: the disk is at
+// fault, not the file.
+type SpoolError struct{ Err error }
+
+func (e *SpoolError) Error() string {
+	if p, ok := errors.AsType[*fs.PathError](e.Err); ok { // its name tells nobody anything
+		return "writing to the spool: " + p.Err.Error()
+	}
+	return "writing to the spool: " + e.Err.Error()
+}
+
+// Unwrap gives the disk's error.
+func (e *SpoolError) Unwrap() error { return e.Err }
+
 // appender writes one entry to the end of a generation, beside others that do
 // the same. Each write takes its place first, so that writing needs no lock.
 type appender struct {
@@ -103,7 +132,7 @@ func (a *appender) Write(b []byte) (int, error) {
 	}
 	n, err := a.gen.file.WriteAt(b, at)
 	if err != nil {
-		return n, fmt.Errorf("writing to the spool: %w", err)
+		return n, &SpoolError{err}
 	}
 	return n, nil
 }

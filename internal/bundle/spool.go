@@ -38,8 +38,8 @@ var (
 // safe for concurrent use.
 //
 // Compressed bytes are appended to a file, the current generation; when the
-// spool is full its oldest generation goes as a whole. What is being read from
-// it stays readable until it is released.
+// spool is full its oldest generation goes as a whole, and when the disk is full
+// all of them. What is being read from it stays readable until it is released.
 type Spool struct {
 	root    *os.Root
 	dir     string
@@ -191,29 +191,42 @@ func (s *Spool) Get(ctx context.Context, d manifest.Digest, open func() (io.Read
 
 // leadLocked packs the content on behalf of all who want it. It unlocks s.mu.
 func (s *Spool) leadLocked(ctx context.Context, d manifest.Digest, open func() (io.ReadCloser, error)) (*Packed, error) {
-	g, err := s.currentLocked()
-	if err != nil {
-		s.mu.Unlock()
-		return nil, fmt.Errorf("starting a file of the spool: %w", err)
-	}
-	g.users++
+	defer s.mu.Unlock()
 	f := &flight{done: make(chan struct{})}
 	s.flights[d] = f
-	s.mu.Unlock()
-
-	e, err := s.pack(ctx, g, d, open)
-
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	e, err := s.packLocked(ctx, d, open)
+	if isFull(err) && len(s.gens) > 0 {
+		s.forgetAllLocked()
+		e, err = s.packLocked(ctx, d, open)
+	}
 	delete(s.flights, d)
 	f.err = err
 	close(f.done)
 	if err != nil {
-		s.releaseLocked(g)
 		return nil, err
 	}
 	s.insertLocked(d, e)
 	return &Packed{spool: s, entry: e}, nil
+}
+
+// packLocked packs the content into the current generation, which is in use then
+// on behalf of the entry. It unlocks s.mu meanwhile.
+func (s *Spool) packLocked(ctx context.Context, d manifest.Digest, open func() (io.ReadCloser, error)) (*entry, error) {
+	if s.closed {
+		return nil, ErrSpoolClosed
+	}
+	g, err := s.currentLocked()
+	if err != nil {
+		return nil, &SpoolError{err}
+	}
+	g.users++
+	s.mu.Unlock()
+	e, err := s.pack(ctx, g, d, open)
+	s.mu.Lock()
+	if err != nil {
+		s.releaseLocked(g)
+	}
+	return e, err
 }
 
 // pack compresses a content into generation g and checks its digest.

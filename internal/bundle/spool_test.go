@@ -275,6 +275,32 @@ func TestSpool_BoundedEntries(t *testing.T) {
 	}
 }
 
+// A full disk gets back what is kept for later, and the file is packed all the same.
+func TestSpool_FullDisk(t *testing.T) {
+	full, err := os.OpenFile("/dev/full", os.O_RDWR, 0)
+	if err != nil {
+		t.Skip("no device that is always full:", err)
+	}
+	s, dir := openSpool(t, 1<<20)
+	kept := get(t, s, []byte("before"))
+	first := s.gens[0]
+	disk := first.file
+	first.file = full
+	content := noise(5000)
+	p := get(t, s, content)
+	checkContent(t, p, content)
+	p.Release()
+	if names := filesIn(t, dir); len(names) != 1 || len(s.entries) != 1 {
+		t.Errorf("files %v, %d entries", names, len(s.entries))
+	}
+	first.file = disk
+	checkContent(t, kept, []byte("before"))
+	kept.Release()
+	if err := full.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestSpool_FileLargerThanAll(t *testing.T) {
 	s, _ := openSpool(t, 1<<20)
 	large := noise(3 << 20)
@@ -332,8 +358,8 @@ func TestSpool_DirectoryGone(t *testing.T) {
 		t.Fatal(err)
 	}
 	content := []byte("content")
-	if _, err := s.Get(t.Context(), manifest.DigestOf(content), opens(content, new(atomic.Int64))); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("%v", err)
+	if _, err := s.Get(t.Context(), manifest.DigestOf(content), opens(content, new(atomic.Int64))); !errors.Is(err, fs.ErrNotExist) || err.Error() != "writing to the spool: no such file or directory" {
+		t.Errorf("%v", err) // the file's name is no one's business
 	}
 	if err := os.Rename(dir+"x", dir); err != nil {
 		t.Fatal(err)

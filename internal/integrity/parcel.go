@@ -275,5 +275,9 @@ func reasonOf(err error) string {
 	case errors.Is(err, bundle.ErrChanged), errors.Is(err, fs.ErrNotExist):
 		return reasonChanged
 	}
+	var spool *bundle.SpoolError
+	if errors.As(err, &spool) {
+		return spool.Error()
+	}
 	return "unreadable: " + err.Error()
 }

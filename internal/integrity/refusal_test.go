@@ -3,9 +3,11 @@ package integrity
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"syscall"
 	"testing"
 
+	"testudo/internal/bundle"
 	"testudo/internal/fault"
 	"testudo/internal/session"
 )
@@ -43,6 +45,23 @@ func TestGeneral(t *testing.T) {
 	} {
 		if got := general(c.err).Error(); got != c.want {
 			t.Errorf("%v is told as %s, want %s", c.err, got, c.want)
+		}
+	}
+}
+
+// What keeps a file from leaving is told of the one whose fault it is.
+func TestReasonOf(t *testing.T) {
+	for _, c := range []struct {
+		err  error
+		want string
+	}{
+		{nil, ""},
+		{fmt.Errorf("pack: %w", bundle.ErrChanged), reasonChanged},
+		{fs.ErrPermission, "unreadable: permission denied"},
+		{&bundle.SpoolError{Err: &fs.PathError{Op: "write", Path: "packed-1.spool", Err: syscall.ENOSPC}}, "writing to the spool: no space left on device"},
+	} {
+		if got := reasonOf(c.err); got != c.want {
+			t.Errorf("%v: %q, want %q", c.err, got, c.want)
 		}
 	}
 }
