@@ -41,6 +41,26 @@ func apply(tb testing.TB, s *Store, chunks [][]byte) {
 	}
 }
 
+// grouped is a store with 100,000 agents that have two groups each.
+func grouped(b *testing.B) *Store {
+	b.Helper()
+	s := start(b)
+	insert(b, s, many)
+	withGroups(b, s, 50)
+	apply(b, s, assignments(many, 50, 0))
+	return s
+}
+
+// allToBeSent has the groups of all agents wait to be sent out.
+func allToBeSent(b *testing.B, s *Store) {
+	b.Helper()
+	must(b, s.write(b.Context(), false, func(t *tx) error {
+		t.reloadRoster()
+		t.touchGroups()
+		return t.exec("UPDATE agent SET group_sync_status = 'syncreq' WHERE id > 0")
+	}))
+}
+
 // BenchmarkSetSyncGroups is 100,000 agents of a worker that get two groups each:
 // for the first time, one of them another, and none changed.
 func BenchmarkSetSyncGroups(b *testing.B) {
@@ -70,17 +90,10 @@ func BenchmarkSetSyncGroups(b *testing.B) {
 
 // BenchmarkPendingGroups is a master that sends out the groups of 100,000 agents.
 func BenchmarkPendingGroups(b *testing.B) {
-	s := start(b)
-	insert(b, s, many)
-	withGroups(b, s, 50)
-	apply(b, s, assignments(many, 50, 0))
+	s := grouped(b)
 	for b.Loop() {
 		b.StopTimer()
-		must(b, s.write(b.Context(), false, func(t *tx) error {
-			t.reloadRoster()
-			t.touchGroups()
-			return t.exec("UPDATE agent SET group_sync_status = 'syncreq' WHERE id > 0")
-		}))
+		allToBeSent(b, s)
 		b.StartTimer()
 		chunks, confirm, err := s.PendingGroups(b.Context())
 		must(b, err)
@@ -94,16 +107,10 @@ func BenchmarkPendingGroups(b *testing.B) {
 }
 
 func BenchmarkConfirmGroups(b *testing.B) {
-	s := start(b)
-	insert(b, s, many)
-	withGroups(b, s, 50)
-	apply(b, s, assignments(many, 50, 0))
+	s := grouped(b)
 	for b.Loop() {
 		b.StopTimer()
-		must(b, s.write(b.Context(), false, func(t *tx) error {
-			t.reloadRoster()
-			return t.exec("UPDATE agent SET group_sync_status = 'syncreq' WHERE id > 0")
-		}))
+		allToBeSent(b, s)
 		_, confirm, err := s.PendingGroups(b.Context())
 		must(b, err)
 		b.StartTimer()
@@ -112,10 +119,7 @@ func BenchmarkConfirmGroups(b *testing.B) {
 }
 
 func BenchmarkGroupsHash(b *testing.B) {
-	s := start(b)
-	insert(b, s, many)
-	withGroups(b, s, 50)
-	apply(b, s, assignments(many, 50, 0))
+	s := grouped(b)
 	for b.Loop() {
 		s.groupsChanged.Add(1)
 		_, _, err := s.GroupsHash(b.Context())
@@ -124,10 +128,7 @@ func BenchmarkGroupsHash(b *testing.B) {
 }
 
 func BenchmarkRecalculateGroupHashes(b *testing.B) {
-	s := start(b)
-	insert(b, s, many)
-	withGroups(b, s, 50)
-	apply(b, s, assignments(many, 50, 0))
+	s := grouped(b)
 	for b.Loop() {
 		must(b, s.RecalculateGroupHashes(b.Context()))
 	}

@@ -273,15 +273,7 @@ func (g *groupWriter) reassign(id agent.ID, old []relation, l *groupList) error 
 
 // changeRelation gives an agent another group at a priority.
 func (t *tx) changeRelation(id agent.ID, r relation) error {
-	st, err := t.c.Prepare("UPDATE belongs SET id_group = ?2 WHERE id_agent = ?1 AND priority = ?3")
-	if err != nil {
-		return err
-	}
-	st.BindInt64(1, int64(id))
-	st.BindInt64(2, r.group)
-	st.BindInt64(3, r.priority)
-	_, err = st.Step()
-	return err
+	return t.withNumbers("UPDATE belongs SET id_group = ?2 WHERE id_agent = ?1 AND priority = ?3", int64(id), r.group, r.priority)
 }
 
 // relationRow is a row of the table of relations.

@@ -194,40 +194,46 @@ func (g *groupWriter) with(names []string, now []relation) (_ []relation, missin
 	if n := len(now); n > 0 {
 		next = now[n-1].priority + 1
 	}
-	for _, name := range names {
-		number, err := g.number(name)
-		if err != nil {
-			return nil, false, err
-		}
-		if number == 0 {
-			missing = true
-			continue
-		}
-		now = slices.DeleteFunc(now, func(r relation) bool { return r.group == number })
-		now = append(now, relation{number, next})
+	missing, err = g.eachNumber(names, func(number int64) error {
+		now = append(leave(now, number), relation{number, next})
 		next++
-	}
-	return now, missing, nil
+		return nil
+	})
+	return now, missing, err
 }
 
 // without takes the names away. Whoever has none left meanwhile gets the default
 // group.
 func (g *groupWriter) without(a *AgentGroups, now []relation) (_ []relation, missing bool, err error) {
-	for _, name := range a.Groups {
+	missing, err = g.eachNumber(a.Groups, func(number int64) (err error) {
+		now, err = g.orDefault(a.ID, leave(now, number))
+		return err
+	})
+	return now, missing, err
+}
+
+// eachNumber calls do with the groups of these names. missing says that one of
+// them is no group.
+func (g *groupWriter) eachNumber(names []string, do func(number int64) error) (missing bool, err error) {
+	for _, name := range names {
 		number, err := g.number(name)
 		if err != nil {
-			return nil, false, err
+			return missing, err
 		}
 		if number == 0 {
 			missing = true
 			continue
 		}
-		now = slices.DeleteFunc(now, func(r relation) bool { return r.group == number })
-		if now, err = g.orDefault(a.ID, now); err != nil {
-			return nil, false, err
+		if err := do(number); err != nil {
+			return missing, err
 		}
 	}
-	return now, missing, nil
+	return missing, nil
+}
+
+// leave takes a group out of relations.
+func leave(now []relation, group int64) []relation {
+	return slices.DeleteFunc(now, func(r relation) bool { return r.group == group })
 }
 
 // orDefault gives the default group to an agent without groups.
@@ -274,24 +280,23 @@ func (g *groupWriter) replace(id agent.ID, old, now []relation) error {
 }
 
 func (t *tx) insertRelation(id agent.ID, r relation) error {
-	st, err := t.c.Prepare("INSERT INTO belongs (id_agent, id_group, priority) VALUES (?1, ?2, ?3)")
-	if err != nil {
-		return err
-	}
-	st.BindInt64(1, int64(id))
-	st.BindInt64(2, r.group)
-	st.BindInt64(3, r.priority)
-	_, err = st.Step()
-	return err
+	return t.withNumbers("INSERT INTO belongs (id_agent, id_group, priority) VALUES (?1, ?2, ?3)", int64(id), r.group, r.priority)
 }
 
 func (t *tx) deleteRelation(id agent.ID, group int64) error {
-	st, err := t.c.Prepare("DELETE FROM belongs WHERE id_agent = ?1 AND id_group = ?2")
+	return t.withNumbers("DELETE FROM belongs WHERE id_agent = ?1 AND id_group = ?2", int64(id), group)
+}
+
+// withNumbers runs a statement whose parameters are numbers. Unlike exec it gives
+// SQLite's error as it is.
+func (t *tx) withNumbers(query string, numbers ...int64) error {
+	st, err := t.c.Prepare(query)
 	if err != nil {
 		return err
 	}
-	st.BindInt64(1, int64(id))
-	st.BindInt64(2, group)
+	for i, n := range numbers {
+		st.BindInt64(i+1, n)
+	}
 	_, err = st.Step()
 	return err
 }
