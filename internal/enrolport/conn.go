@@ -140,7 +140,7 @@ func (s *Server) handshake(c *conn) (*tls.Conn, error) {
 		return nil, errNoTLS
 	}
 	s.room.heard(c)
-	secured := tls.Server(&begun{TCPConn: c.net, first: first}, s.tls)
+	secured := tls.Server(&begun{TCPConn: c.net, first: first}, s.shown.Load().tls)
 	if err := secured.Handshake(); err != nil {
 		return nil, err
 	}
@@ -160,7 +160,9 @@ func (s *Server) read(c *conn, secured *tls.Conn) ([]byte, error) {
 
 // answer has the registrar decide and tells the agent. result is for the metrics.
 func (s *Server) answer(ctx context.Context, c *conn, secured *tls.Conn, line []byte) (result string) {
-	request, err := enrolment.ParseLine(line, c.peer.Addr(), s.cfg.Line)
+	options := s.cfg.Line
+	options.Password = s.shown.Load().password
+	request, err := enrolment.ParseLine(line, c.peer.Addr(), options)
 	var registration Registration
 	if err == nil {
 		s.report.requested(c.peer, request.Name)

@@ -2,7 +2,6 @@ package enrolport
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -12,20 +11,19 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
-
-	"testudo/internal/certificate"
 )
 
 // Server serves the port.
 type Server struct {
 	cfg       Config
-	tls       *tls.Config
+	shown     atomic.Pointer[shown]
+	files     []*renewal
+	looking   sync.Mutex // held during a look at the files
 	listeners []*net.TCPListener
 	rates     *rates
 	room      *room
 	report    *reporter
 	stats     counters
-	info      certificate.Info
 }
 
 // Stats is what a server has met since it was made.
@@ -53,7 +51,7 @@ type counters struct {
 // Stats returns the counts of this moment.
 func (s *Server) Stats() Stats {
 	return Stats{
-		Addresses: s.Addresses(), Certificate: s.info.Fingerprint, Open: int64(s.room.size()),
+		Addresses: s.Addresses(), Certificate: s.shown.Load().info.Fingerprint, Open: int64(s.room.size()),
 		Registering: s.stats.registering.Load(), Accepted: s.stats.accepted.Load(), TooOften: s.stats.tooOften.Load(),
 		Evicted: s.stats.evicted.Load(), Silent: s.stats.silent.Load(), NoTLS: s.stats.noTLS.Load(),
 		Requests: s.stats.requests.Load(), Refused: s.stats.refused.Load(), Keys: s.stats.keys.Load(),
@@ -76,10 +74,13 @@ func (s *Server) Addresses() []string {
 func Listen(ctx context.Context, cfg Config) (*Server, error) {
 	cfg = cfg.withDefaults()
 	s := &Server{cfg: cfg, report: newReporter(cfg.Log)}
+	s.files = s.renewals()
+	first := &shown{password: cfg.Line.Password}
 	var err error
-	if s.tls, s.info, err = serverTLS(cfg, s.report); err != nil {
+	if first.tls, first.info, err = serverTLS(cfg, s.report); err != nil {
 		return nil, fmt.Errorf("enrolment port: %w", err)
 	}
+	s.shown.Store(first)
 	s.room = newRoom(cfg.Connections, func(open int) { cfg.Metrics.EnrolConnections(open) })
 	s.rates = newRates(cfg.Rate, cfg.Burst)
 	if err := s.listen(ctx); err != nil {
@@ -138,7 +139,8 @@ func (s *Server) Serve(ctx context.Context) error {
 	defer unhook()
 	s.report.opened(s.Addresses(), s.cfg.Line.WantPassword)
 
-	var connections, acceptors sync.WaitGroup
+	var connections, acceptors, renewing sync.WaitGroup
+	renewing.Go(func() { s.renew(accepting) })
 	failures := make(chan error, len(s.listeners))
 	for _, ln := range s.listeners {
 		acceptors.Go(func() {
@@ -149,6 +151,8 @@ func (s *Server) Serve(ctx context.Context) error {
 		})
 	}
 	acceptors.Wait()
+	stopAccepting()
+	renewing.Wait()
 	s.room.stop()
 	grace := time.AfterFunc(s.cfg.Grace, func() {
 		cancel()
