@@ -19,6 +19,7 @@ import (
 	"testudo/internal/cluster"
 	"testudo/internal/faultnet"
 	"testudo/internal/memnet"
+	"testudo/internal/pairtest"
 	"testudo/internal/session"
 	"testudo/internal/wire"
 )
@@ -58,30 +59,28 @@ type hears struct {
 
 	mu      sync.Mutex
 	lives   map[agent.ID]life
-	pending map[agent.ID]int
-	version int
+	pending pairtest.Pending[agent.ID]
 }
 
 func (h *hears) set(l life) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.version++
-	h.lives[l.ID], h.pending[l.ID] = l, h.version
+	h.lives[l.ID] = l
+	h.pending.Change(l.ID)
 }
 
 func (h *hears) remove(id agent.ID) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	delete(h.lives, id)
-	delete(h.pending, id)
+	h.pending.Remove(id)
 }
 
 func (h *hears) ReportAll(context.Context, string) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for id := range h.lives {
-		h.version++
-		h.pending[id] = h.version
+		h.pending.Change(id)
 	}
 	return nil
 }
@@ -89,20 +88,15 @@ func (h *hears) ReportAll(context.Context, string) error {
 func (h *hears) PendingInfo(_ context.Context, most int) ([][]byte, bool, func(context.Context) error, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	ids := make([]agent.ID, 0, len(h.pending))
-	for id := range h.pending {
-		ids = append(ids, id)
-	}
-	slices.Sort(ids)
+	ids := h.pending.Keys()
 	more := len(ids) > most
 	ids = ids[:min(len(ids), most)]
-	versions := map[agent.ID]int{}
+	arrived := h.pending.Take(ids)
 	var list [][]byte
 	for some := range slices.Chunk(ids, 2) {
 		var rows []life
 		for _, id := range some {
 			rows = append(rows, h.lives[id])
-			versions[id] = h.pending[id]
 		}
 		chunk, err := json.Marshal(rows)
 		if err != nil {
@@ -110,19 +104,15 @@ func (h *hears) PendingInfo(_ context.Context, most int) ([][]byte, bool, func(c
 		}
 		list = append(list, chunk)
 	}
-	return list, more, func(context.Context) error { h.confirm(versions); return nil }, nil
+	return list, more, func(context.Context) error { h.confirm(arrived); return nil }, nil
 }
 
-func (h *hears) confirm(versions map[agent.ID]int) {
+func (h *hears) confirm(arrived func() []agent.ID) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.master.mu.Lock()
 	defer h.master.mu.Unlock()
-	for id, v := range versions {
-		if h.pending[id] != v {
-			continue
-		}
-		delete(h.pending, id)
+	for _, id := range arrived() {
 		if has, known := h.master.lives[id]; known && has.Alive < h.lives[id].Alive {
 			h.lost = append(h.lost, fmt.Sprintf("agent %s: %+v was confirmed, the master has %+v", id, h.lives[id], has))
 		}
@@ -218,7 +208,7 @@ func newModel(t *testing.T, seed uint64) *model {
 func (m *model) worker(name string, plain bool, early time.Duration) *modelWorker {
 	w := &modelWorker{
 		name: name, plain: plain, groups: newSink(), faults: faultnet.New(),
-		lives: &hears{master: m.lives, lives: map[agent.ID]life{}, pending: map[agent.ID]int{}},
+		lives: &hears{master: m.lives, lives: map[agent.ID]life{}},
 	}
 	dial := w.faults.Dialer(m.network.Host("10.0.1." + name).DialContext)
 	w.start = func(_ context.Context, run func(func(context.Context) error)) {
@@ -342,7 +332,7 @@ func (m *model) wrong() (what []string) {
 				what = append(what, fmt.Sprintf("the master has %+v, %s %+v", has, w.name, l))
 			}
 		}
-		if n := len(w.lives.pending); n > 0 {
+		if n := w.lives.pending.Len(); n > 0 {
 			what = append(what, fmt.Sprintf("%s has %d agents to send", w.name, n))
 		}
 		m.lives.mu.Unlock()

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"testudo/internal/agent"
+	"testudo/internal/pairtest"
 )
 
 func inBubble(t *testing.T, f func(t *testing.T)) { t.Helper(); synctest.Test(t, f) }
@@ -65,8 +66,7 @@ var errDisk = errors.New("disk I/O error")
 type source struct {
 	mu       sync.Mutex
 	groups   groupsOf
-	pending  map[agent.ID]int // version of what is not confirmed
-	version  int
+	pending  pairtest.Pending[agent.ID]
 	perChunk int
 	err      error
 	full     int // times that everything was read
@@ -75,14 +75,14 @@ type source struct {
 }
 
 func newSource() *source {
-	return &source{groups: groupsOf{}, pending: map[agent.ID]int{}, perChunk: 3, changed: make(chan struct{}, 1)}
+	return &source{groups: groupsOf{}, perChunk: 3, changed: make(chan struct{}, 1)}
 }
 
 func (s *source) set(id agent.ID, groups ...string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.version++
-	s.groups[id], s.pending[id] = groups, s.version
+	s.groups[id] = groups
+	s.pending.Change(id)
 	select {
 	case s.changed <- struct{}{}:
 	default:
@@ -93,13 +93,13 @@ func (s *source) remove(id agent.ID) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.groups, id)
-	delete(s.pending, id)
+	s.pending.Remove(id)
 }
 
 func (s *source) left() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return len(s.pending)
+	return s.pending.Len()
 }
 
 func (s *source) made() int {
@@ -123,12 +123,7 @@ func (s *source) PendingGroups(context.Context) ([][]byte, func(context.Context)
 		return nil, nil, s.err
 	}
 	s.looks++
-	ids, versions := make([]agent.ID, 0, len(s.pending)), map[agent.ID]int{}
-	for id, v := range s.pending {
-		ids = append(ids, id)
-		versions[id] = v
-	}
-	slices.Sort(ids)
+	ids := s.pending.Keys()
 	list := s.groups.list(ids, s.perChunk)
 	if len(list) == 0 {
 		list = [][]byte{[]byte(`[{"data":[]}]`)}
@@ -139,14 +134,11 @@ func (s *source) PendingGroups(context.Context) ([][]byte, func(context.Context)
 	}
 	last := list[len(list)-1]
 	list[len(list)-1] = fmt.Appendf(nil, `%s,"hash":%s}]`, last[:len(last)-2], hash)
+	arrived := s.pending.Take(ids)
 	return list, func(context.Context) error {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		for id, v := range versions {
-			if s.pending[id] == v {
-				delete(s.pending, id)
-			}
-		}
+		arrived()
 		return nil
 	}, nil
 }

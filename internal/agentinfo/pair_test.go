@@ -11,6 +11,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"testudo/internal/pairtest"
 )
 
 func inBubble(t *testing.T, f func(t *testing.T)) { t.Helper(); synctest.Test(t, f) }
@@ -26,8 +28,7 @@ type state struct {
 type source struct {
 	mu       sync.Mutex
 	agents   map[int]state
-	pending  map[int]int // version of what is to be sent
-	version  int
+	pending  pairtest.Pending[int]
 	perChunk int
 	err      error
 	refuses  error // of ReportAll
@@ -37,7 +38,7 @@ type source struct {
 }
 
 func newSource(n int) *source {
-	s := &source{agents: map[int]state{}, pending: map[int]int{}, perChunk: 10, changed: make(chan struct{}, 1)}
+	s := &source{agents: map[int]state{}, perChunk: 10, changed: make(chan struct{}, 1)}
 	for id := 1; id <= n; id++ {
 		s.set(state{ID: id, Alive: 1})
 	}
@@ -47,8 +48,8 @@ func newSource(n int) *source {
 func (s *source) set(a state) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.version++
-	s.agents[a.ID], s.pending[a.ID] = a, s.version
+	s.agents[a.ID] = a
+	s.pending.Change(a.ID)
 	select {
 	case s.changed <- struct{}{}:
 	default:
@@ -60,7 +61,7 @@ func (s *source) Changed() <-chan struct{} { return s.changed }
 func (s *source) left() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return len(s.pending)
+	return s.pending.Len()
 }
 
 func (s *source) ReportAll(_ context.Context, node string) error {
@@ -71,8 +72,7 @@ func (s *source) ReportAll(_ context.Context, node string) error {
 	}
 	s.reported++
 	for id := range s.agents {
-		s.version++
-		s.pending[id] = s.version
+		s.pending.Change(id)
 	}
 	if node != "w1" {
 		return errors.New("another node")
@@ -86,23 +86,18 @@ func (s *source) PendingInfo(_ context.Context, most int) ([][]byte, bool, func(
 	if s.err != nil {
 		return nil, false, nil, s.err
 	}
-	ids := make([]int, 0, len(s.pending))
-	for id := range s.pending {
-		ids = append(ids, id)
-	}
-	slices.Sort(ids)
+	ids := s.pending.Keys()
 	more := len(ids) > most
 	ids = ids[:min(len(ids), most)]
 	if len(ids) > 0 {
 		s.read = append(s.read, len(ids))
 	}
-	versions := make(map[int]int)
+	arrived := s.pending.Take(ids)
 	var list [][]byte
 	for some := range slices.Chunk(ids, s.perChunk) {
 		rows := make([]state, 0, len(some))
 		for _, id := range some {
 			rows = append(rows, s.agents[id])
-			versions[id] = s.pending[id]
 		}
 		chunk, err := json.Marshal(rows)
 		if err != nil {
@@ -113,11 +108,7 @@ func (s *source) PendingInfo(_ context.Context, most int) ([][]byte, bool, func(
 	return list, more, func(context.Context) error {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		for id, v := range versions {
-			if s.pending[id] == v {
-				delete(s.pending, id)
-			}
-		}
+		arrived()
 		return nil
 	}, nil
 }
