@@ -63,24 +63,26 @@ type exam struct {
 	stuck    bool          // the node takes connections and does not answer
 }
 
-// checks are all that is looked at, in this order.
+// checks are all that is looked at, in this order. Some compare what is with what
+// is configured, which is not known when the configuration has errors.
 var checks = []struct {
-	name string
-	look func(x *exam, ctx context.Context)
+	name       string
+	look       func(x *exam, ctx context.Context)
+	configured bool
 }{
-	{"configuration", (*exam).configuration},
-	{"key", (*exam).key},
-	{"process", (*exam).process},
-	{"sockets", (*exam).sockets},
-	{"ports", (*exam).ports},
-	{"enrolment", (*exam).enrolment},
-	{"files", (*exam).files},
-	{"disk", (*exam).disk},
-	{"databases", (*exam).databases},
-	{"limits", (*exam).limits},
-	{"versions", (*exam).versions},
-	{"clock", (*exam).clock},
-	{"node", (*exam).node},
+	{"configuration", (*exam).configuration, false},
+	{"key", (*exam).key, false},
+	{"process", (*exam).process, false},
+	{"sockets", (*exam).sockets, true},
+	{"ports", (*exam).ports, true},
+	{"enrolment", (*exam).enrolment, true},
+	{"files", (*exam).files, false},
+	{"disk", (*exam).disk, false},
+	{"databases", (*exam).databases, false},
+	{"limits", (*exam).limits, true},
+	{"versions", (*exam).versions, true},
+	{"clock", (*exam).clock, false},
+	{"node", (*exam).node, false},
 }
 
 // Checks names what is looked at.
@@ -121,15 +123,24 @@ func examine(ctx context.Context, dir string, patience time.Duration) Report {
 	}
 	x.cfg, x.problems = home.ReadConfig(dir, as)
 	x.Node, x.Role = x.cfg.Cluster.NodeName, string(x.cfg.Cluster.Role)
+	var left []string
 	for _, c := range checks {
 		if ctx.Err() != nil {
 			break
+		}
+		if c.configured && config.HasErrors(x.problems) {
+			left = append(left, c.name)
+			continue
 		}
 		before := len(x.Findings)
 		c.look(x, ctx)
 		for i := before; i < len(x.Findings); i++ {
 			x.Findings[i].Check = c.name
 		}
+	}
+	if len(left) > 0 {
+		x.add("configuration", Warning, fmt.Sprintf("Not looked at, because what they should be is not known: %s.", strings.Join(left, ", ")),
+			"Examine again when the configuration is right.")
 	}
 	return x.done()
 }
@@ -172,12 +183,16 @@ func (x *exam) configuration(context.Context) {
 		text := strings.TrimSuffix(p.String(), ".") + "."
 		switch p.Severity {
 		case config.SeverityError:
-			x.fail(fmt.Sprintf("Correct %s; 'testudo node -t --home %s' checks it again.", p.File, x.Home), "%s", text)
+			remedy := "Correct " + p.File
+			if _, err := os.Stat(p.File); errors.Is(err, fs.ErrNotExist) {
+				remedy = "Put " + p.File + " back, or make a home with 'testudo init' where there has never been one"
+			}
+			x.fail(fmt.Sprintf("%s; 'testudo node -t --home %s' checks it again.", remedy, x.Home), "%s", text)
 		case config.SeverityWarning:
 			x.warn("Look whether it is meant so.", "%s", text)
 		}
 	}
-	if x.cfg.Cluster.Disabled {
+	if x.cfg.Cluster.Disabled && !config.HasErrors(x.problems) {
 		x.warn("Set <disabled> to no in the <cluster> section of etc/ossec.conf.", "The cluster is disabled: no node runs with this configuration.")
 	}
 	if len(x.Findings) == n {
@@ -193,6 +208,9 @@ const fewDistinct = 7
 func (x *exam) key(context.Context) {
 	const remedy = "Make one with 'openssl rand -hex 16' and set it as <key> on all nodes of the cluster."
 	key := x.cfg.Cluster.Key.Reveal()
+	if key == "" && config.HasErrors(x.problems) {
+		return // it has not been read
+	}
 	if problem := badKey(key); problem != "" {
 		x.fail(remedy, "The cluster's key cannot be used: %s.", problem)
 		return
@@ -254,6 +272,7 @@ func (x *exam) process(ctx context.Context) {
 	case !x.Running, x.stuck:
 	case err != nil:
 		x.fail("See logs/cluster.log.", "The node does not answer as it should: %s.", err)
+	case config.HasErrors(x.problems): // which would not start a node as it is
 	case cfg.Node != x.Node || cfg.Type != x.Role || cfg.Cluster != x.cfg.Cluster.Name:
 		x.warn("Start the node again, so that it uses what etc/ossec.conf says now.",
 			"The node runs as %s %s of cluster %s, but etc/ossec.conf says %s %s of cluster %s.", cfg.Type, cfg.Node, cfg.Cluster, x.Role, x.Node, x.cfg.Cluster.Name)

@@ -192,7 +192,7 @@ var broken = []struct {
 	text   string
 	remedy string
 }{
-	{"no configuration", nil, func(b *bed) { _ = os.Remove(b.path("etc/ossec.conf")) }, "configuration", Error, "Error 3006", "testudo node -t"},
+	{"no configuration", nil, func(b *bed) { _ = os.Remove(b.path("etc/ossec.conf")) }, "configuration", Error, "Error 3006", "testudo init"},
 	{"configuration cut off", nil, func(b *bed) { b.write("etc/ossec.conf", "<ossec_config><cluster>") }, "configuration", Error, "", "Correct"},
 	{"wrong type of node", nil, func(b *bed) { b.edit("etc/ossec.conf", "<node_type>master", "<node_type>boss") }, "configuration", Error, "Error 3004", "Correct"},
 	{"cluster disabled", nil, func(b *bed) { b.edit("etc/ossec.conf", "<disabled>no", "<disabled>yes") }, "configuration", Warning, "disabled", "<disabled>"},
@@ -267,6 +267,25 @@ func (b *bed) damage(name string) {
 		text[i] ^= 0xff
 	}
 	b.write(name, string(text))
+}
+
+// With a configuration that has errors, nothing is said of what it would say.
+func TestExamine_NothingIsGuessed(t *testing.T) {
+	for _, harm := range []func(b *bed){
+		func(b *bed) { _ = os.Remove(b.path("etc/ossec.conf")) },
+		func(b *bed) { b.edit("etc/ossec.conf", "<node_type>master", "<node_type>boss") },
+	} {
+		b := newHome(t, nil)
+		b.listen("tcp", portOf(b)) // which a master would find taken
+		harm(b)
+		r := Examine(t.Context(), b.dir)
+		wants(t, r, "configuration", Warning, "Not looked at, because what they should be is not known: sockets, ports, enrolment, limits, versions.", "again")
+		for _, f := range r.Findings {
+			if f.Check == "ports" || f.Severity == Error && f.Check != "configuration" || strings.Contains(f.Text, "disabled") {
+				t.Errorf("%+v", f)
+			}
+		}
+	}
 }
 
 func TestExamine_BrokenHomes(t *testing.T) {
