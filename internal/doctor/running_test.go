@@ -106,11 +106,9 @@ func TestExamine_StuckNode(t *testing.T) {
 	if err := sleeper.Process.Signal(syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
-	for range 1000 {
-		if frozen(pid) {
-			break
-		}
-		time.Sleep(time.Millisecond)
+	var stopped syscall.WaitStatus
+	if _, err := syscall.Wait4(pid, &stopped, syscall.WUNTRACED, nil); err != nil || !stopped.Stopped() {
+		t.Fatal(err, stopped)
 	}
 	wants(t, examine(t.Context(), b.dir, patience), "process", Error, "stopped as by SIGSTOP", fmt.Sprintf("kill -CONT %d", pid))
 }
