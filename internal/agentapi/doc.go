@@ -69,6 +69,7 @@ func (r *storedRow) AppendText(dst []byte, column int) []byte {
 type Config struct {
 	Home     *os.Root
 	Database Database
+	Tasks    Asked            // nil: there is no database of tasks
 	Now      func() time.Time // nil: time.Now
 }
 
@@ -113,5 +114,9 @@ func (a *API) readers() []dapi.Function {
 		dapi.Typed(f("get_agents_sync_group", agents), a.syncGroup),
 		dapi.Typed(f("get_agent_groups", groups), a.groups),
 		dapi.Typed(overview, a.overview),
+		dapi.Typed(dapi.Function{
+			Module: "wazuh.task", Name: "get_task_status", Type: dapi.LocalMaster,
+			Needs: []dapi.Permission{{Action: taskStatus, Resource: noResource}},
+		}, a.tasks),
 	}
 }

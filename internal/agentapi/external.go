@@ -14,13 +14,18 @@ import (
 	"testudo/internal/query"
 )
 
-// Foreign is an agent database that another program serves, wdb.External.
-type Foreign interface {
-	EachNode(ctx context.Context, ids []agent.ID, f func(id agent.ID, node string)) error
+// Asked is a database that is asked by texts.
+type Asked interface {
 	// SQL gives the rows of a statement, whole, as a JSON array of objects; columns
 	// without a value are left out. The error is fault.DatabaseTooLarge for more
 	// than an answer holds.
 	SQL(ctx context.Context, statement string) ([]byte, error)
+}
+
+// Foreign is an agent database that another program serves, wdb.External.
+type Foreign interface {
+	Asked
+	EachNode(ctx context.Context, ids []agent.ID, f func(id agent.ID, node string)) error
 }
 
 // External is a database that another program serves, of whatever version of
@@ -41,6 +46,14 @@ const (
 
 // Rows implements Database.
 func (e External) Rows(ctx context.Context, s query.Statement, each func(Row) error) error {
+	return asking{e.Foreign}.Rows(ctx, s, each)
+}
+
+// asking gives the rows of what is asked.
+type asking struct{ Asked }
+
+// Rows implements source.
+func (e asking) Rows(ctx context.Context, s query.Statement, each func(Row) error) error {
 	text, err := written(s)
 	if err != nil {
 		return err
@@ -75,7 +88,7 @@ func (e External) Rows(ctx context.Context, s query.Statement, each func(Row) er
 	}
 }
 
-func (e External) piece(ctx context.Context, statement string) (rows []map[string]json.RawMessage, err error) {
+func (e asking) piece(ctx context.Context, statement string) (rows []map[string]json.RawMessage, err error) {
 	answer, err := e.SQL(ctx, statement)
 	if err != nil {
 		return nil, err

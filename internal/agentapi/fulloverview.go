@@ -156,5 +156,5 @@ func (a *API) agentsWith(ctx context.Context, id agent.ID) ([]json.RawMessage, e
 	if err != nil {
 		return nil, err
 	}
-	return a.rowsOf(ctx, table, []int64{int64(id)}, fields)
+	return a.rows().of(ctx, table, []int64{int64(id)}, fields, newRowWriter(fields).append)
 }

@@ -97,22 +97,36 @@ func (a *API) list(ctx context.Context, c *dapi.Call, args agentsArgs, l listing
 	if req.Distinct {
 		w.Filled(fields)
 	}
-	r.Items, r.Total, err = a.piece(ctx, table, w, &req, fields, p.none())
+	r.Items, r.Total, err = a.rows().piece(ctx, table, w, &req, fields, newRowWriter(fields).append, p.none())
 	return r, err
 }
 
+// source gives the rows of statements.
+type source interface {
+	Rows(ctx context.Context, s query.Statement, each func(Row) error) error
+}
+
+// rows makes lists of what a source has.
+type rows struct{ source }
+
+// rows is the agent database as lists see it.
+func (a *API) rows() rows { return rows{a.cfg.Database} }
+
+// writer appends a row as a JSON object.
+type writer func(dst []byte, r Row) []byte
+
 // piece reads the rows that a request wants, and counts them all. With none
 // there are no rows, but what is wrong with the request is still told.
-func (a *API) piece(ctx context.Context, t *query.Table, w *query.Where, req *query.Request, fields []*query.Field, none bool) (items []json.RawMessage, total int, err error) {
+func (d rows) piece(ctx context.Context, t *query.Table, w *query.Where, req *query.Request, fields []*query.Field, item writer, none bool) (items []json.RawMessage, total int, err error) {
 	if req.Distinct || w.Plain(req) {
 		s, err := w.Rows(req, fields)
 		if err != nil || none {
 			return nil, 0, err
 		}
-		if items, err = a.writeRows(ctx, s, newRowWriter(fields)); err != nil {
+		if items, err = d.write(ctx, s, item); err != nil {
 			return nil, 0, err
 		}
-		total, err = a.total(ctx, w, req, fields, len(items))
+		total, err = d.total(ctx, w, req, fields, len(items))
 		return items, total, err
 	}
 	// Keys alone are quickly sorted, and counted by the way.
@@ -121,7 +135,7 @@ func (a *API) piece(ctx context.Context, t *query.Table, w *query.Where, req *qu
 		return nil, 0, err
 	}
 	var keys []int64
-	err = a.cfg.Database.Rows(ctx, s, func(r Row) error {
+	err = d.Rows(ctx, s, func(r Row) error {
 		if total++; total > req.Offset && (req.Limit == 0 || len(keys) < req.Limit) {
 			keys = append(keys, r.Int64(0))
 		}
@@ -130,13 +144,13 @@ func (a *API) piece(ctx context.Context, t *query.Table, w *query.Where, req *qu
 	if err != nil || len(keys) == 0 {
 		return nil, total, refused(err)
 	}
-	items, err = a.rowsOf(ctx, t, keys, fields)
+	items, err = d.of(ctx, t, keys, fields, item)
 	return items, total, err
 }
 
-// rowsOf reads the rows of the keys, in their order.
-func (a *API) rowsOf(ctx context.Context, t *query.Table, keys []int64, fields []*query.Field) (items []json.RawMessage, err error) {
-	atOnce, w := len(keys), newRowWriter(fields)
+// of reads the rows of the keys, in their order.
+func (d rows) of(ctx context.Context, t *query.Table, keys []int64, fields []*query.Field, item writer) (items []json.RawMessage, err error) {
+	atOnce := len(keys)
 	if t.Plain {
 		atOnce = keysAtOnce
 	}
@@ -145,11 +159,11 @@ func (a *API) rowsOf(ctx context.Context, t *query.Table, keys []int64, fields [
 		if err != nil {
 			return nil, err
 		}
-		rows, err := a.writeRows(ctx, s, w)
+		some, err := d.write(ctx, s, item)
 		if err != nil {
 			return nil, err
 		}
-		items = append(items, rows...)
+		items = append(items, some...)
 	}
 	return items, nil
 }
@@ -201,11 +215,11 @@ func (a *API) filter(w *query.Where, name string, values texts) error {
 	return nil
 }
 
-// writeRows reads the rows of a statement as JSON objects.
-func (a *API) writeRows(ctx context.Context, s query.Statement, w *rowWriter) (items []json.RawMessage, err error) {
-	var rows shelf
-	err = a.cfg.Database.Rows(ctx, s, func(r Row) error {
-		items = append(items, rows.add(func(dst []byte) []byte { return w.append(dst, r) }))
+// write reads the rows of a statement as JSON objects.
+func (d rows) write(ctx context.Context, s query.Statement, item writer) (items []json.RawMessage, err error) {
+	var kept shelf
+	err = d.Rows(ctx, s, func(r Row) error {
+		items = append(items, kept.add(func(dst []byte) []byte { return item(dst, r) }))
 		return nil
 	})
 	return items, refused(err)
@@ -232,21 +246,21 @@ func (s *shelf) add(text func(dst []byte) []byte) []byte {
 
 // total counts the rows that the request would have without its limit; got is
 // how many it has.
-func (a *API) total(ctx context.Context, w *query.Where, req *query.Request, fields []*query.Field, got int) (int, error) {
+func (d rows) total(ctx context.Context, w *query.Where, req *query.Request, fields []*query.Field, got int) (int, error) {
 	if (got > 0 || req.Offset == 0) && (req.Limit == 0 || got < req.Limit) {
 		return req.Offset + got, nil
 	}
 	if !req.Distinct {
-		if d, ok := a.cfg.Database.(sized); ok && w.Empty() { // to count the rows takes as long as to read a hundred
-			return d.Size(), nil
+		if n, ok := d.source.(sized); ok && w.Empty() { // to count the rows takes as long as to read a hundred
+			return n.Size(), nil
 		}
 		fields = nil
 	}
-	return a.count(ctx, w.Count(fields))
+	return d.count(ctx, w.Count(fields))
 }
 
-func (a *API) count(ctx context.Context, s query.Statement) (n int, err error) {
-	err = a.cfg.Database.Rows(ctx, s, func(r Row) error {
+func (d rows) count(ctx context.Context, s query.Statement) (n int, err error) {
+	err = d.Rows(ctx, s, func(r Row) error {
 		n = int(r.Int64(0))
 		return nil
 	})

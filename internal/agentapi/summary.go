@@ -153,10 +153,10 @@ func (a *API) grouped(ctx context.Context, p *permit, req *query.Request, names 
 	if err != nil || p.none() {
 		return nil, 0, err
 	}
-	if items, err = a.writeRows(ctx, s, newRowWriter(append(fields, &countField)).unknown()); err != nil {
+	if items, err = a.rows().write(ctx, s, newRowWriter(append(fields, &countField)).unknown().append); err != nil {
 		return nil, 0, err
 	}
-	total, err = a.count(ctx, w.Count(nil))
+	total, err = a.rows().count(ctx, w.Count(nil))
 	return items, total, err
 }
 

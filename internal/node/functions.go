@@ -45,7 +45,7 @@ func (n *Node) agentFunctions() (*agentapi.API, *agentapi.Changes) {
 	if n.agents.store != nil {
 		read.Database, change.Groups = agentapi.Embedded{Store: n.agents.store}, n.agents.store
 	} else if n.agents.external != nil {
-		read.Database = agentapi.External{Foreign: n.agents.external}
+		read.Database, read.Tasks = agentapi.External{Foreign: n.agents.external}, n.agents.external.Tasks()
 		change.Groups, change.States = n.agents.external, n.agents.external
 	}
 	change.Reader = agentapi.New(read)

@@ -63,6 +63,18 @@ func (e *External) SQL(ctx context.Context, statement string) ([]byte, error) {
 	return p.JSON, err
 }
 
+// Tasks is the database of tasks behind the same socket.
+func (e *External) Tasks() Tasks { return Tasks{e} }
+
+// Tasks is the tasks of the module that upgrades agents.
+type Tasks struct{ e *External }
+
+// SQL is External.SQL.
+func (t Tasks) SQL(ctx context.Context, statement string) ([]byte, error) {
+	p, err := t.e.page(ctx, "task sql "+statement)
+	return p.JSON, err
+}
+
 // arguments writes a command with a JSON argument of names and values by turns,
 // without values that are nil.
 func arguments(verb string, fields ...any) string {
