@@ -16,13 +16,14 @@ type Enrolment interface {
 // NoKeys says in words why agents that ask a worker for a key get none, since when,
 // and what to do; text is empty when they get theirs, as far as this node knows.
 func NoKeys(link Link, e Enrolment) (text string, since time.Time, remedy string) {
-	if link.Connected().IsZero() {
+	connected := link.Connected()
+	if connected.IsZero() {
 		t, _ := link.Trouble()
 		return "Agents that ask this node for a key get none: only the master gives out keys, and this worker has no master.", t.Since,
 			"Bring the way to the master back; meanwhile agents can enrol at the master itself, and at workers that have it."
 	}
 	t, failed := e.Trouble()
-	if !failed {
+	if !failed || t.Last.Before(connected) { // what a master did before it was started again says nothing of it now
 		return "", time.Time{}, ""
 	}
 	return fmt.Sprintf("Agents that ask this node for a key get none: the master's enrolment did not answer %s, last at %s: %s.",

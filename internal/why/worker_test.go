@@ -53,6 +53,7 @@ func TestWorker_Enrolment(t *testing.T) {
 		"no master":          {cut, enrolment{}, Gone, "this worker has no master"},
 		"no master at first": {link{}, enrolment{}, Gone, "this worker has no master"},
 		"master without":     {link{connected: began}, failing, Behind, "did not answer 3 times, last at " + began.UTC().Format(time.DateTime) + " UTC: nobody answers at queue/sockets/auth."},
+		"master is back":     {link{connected: began.Add(time.Second)}, failing, Well, ""},
 		"no enrolment here":  {cut, nil, Gone, ""},
 	} {
 		w := worker(c.link, true, nil)
