@@ -124,11 +124,16 @@ func (l *Local) Run(ctx context.Context, changed <-chan struct{}) error {
 			}
 		case <-ticker.C:
 		}
-		l.mu.Lock()
-		l.expireLocked(time.Now())
-		l.lookLocked()
-		l.mu.Unlock()
+		l.look()
 	}
+}
+
+// look is one turn of Run.
+func (l *Local) look() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.expireLocked(time.Now())
+	l.lookLocked()
 }
 
 func (l *Local) expireLocked(now time.Time) {

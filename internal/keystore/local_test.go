@@ -51,11 +51,20 @@ func runLocal(t *testing.T, l *Local) (looked func()) {
 	}
 }
 
-func TestLocal_Expected(t *testing.T) {
+// old is the master's file before anything is learned.
+const old = "001 a any aa\n"
+
+// local is a Local over a home with that file, which looks when it is told to.
+func local(t *testing.T) (dir string, l *Local, looked func()) {
+	t.Helper()
 	root, dir := home(t)
-	write(t, dir, keysPath, "001 a any aa\n")
-	l := OpenLocal(root)
-	looked := runLocal(t, l)
+	write(t, dir, keysPath, old)
+	l = OpenLocal(root)
+	return dir, l, l.look
+}
+
+func TestLocal_Expected(t *testing.T) {
+	dir, l, looked := local(t)
 	two := learn(t, l, "002", "b")
 	learn(t, l, "003", "c")
 	learn(t, l, "004", "d")
@@ -67,16 +76,13 @@ func TestLocal_Expected(t *testing.T) {
 		}
 	}
 	expect(2, 3)
-	arrives(t, dir, "001 a any aa\n"+text(two))
+	arrives(t, dir, old+text(two))
 	looked()
 	expect(3)
 }
 
 func TestLocal_LearnsAndPutsBack(t *testing.T) {
-	root, dir := home(t)
-	const old = "001 a any aa\n"
-	write(t, dir, keysPath, old)
-	l := OpenLocal(root)
+	dir, l, _ := local(t)
 	looked := runLocal(t, l)
 	two := learn(t, l, "002", "b")
 	three := learn(t, l, "003", "c")
@@ -106,11 +112,7 @@ func TestLocal_LearnsAndPutsBack(t *testing.T) {
 
 // A file with a later agent is newer than the key that it lacks: that was removed.
 func TestLocal_RemovedBeforeItArrived(t *testing.T) {
-	root, dir := home(t)
-	const old = "001 a any aa\n"
-	write(t, dir, keysPath, old)
-	l := OpenLocal(root)
-	looked := runLocal(t, l)
+	dir, l, looked := local(t)
 	two := learn(t, l, "002", "b")
 	learn(t, l, "003", "c")
 	five := learn(t, l, "005", "e")
@@ -123,11 +125,7 @@ func TestLocal_RemovedBeforeItArrived(t *testing.T) {
 
 // What we add ourselves to a file says nothing of that file's age.
 func TestLocal_OwnLineIsNoSignOfAge(t *testing.T) {
-	root, dir := home(t)
-	const old = "001 a any aa\n"
-	write(t, dir, keysPath, old)
-	l := OpenLocal(root)
-	looked := runLocal(t, l)
+	dir, l, looked := local(t)
 	two := learn(t, l, "002", "b")
 	three := newcomer("c", "any").Entry
 	three.ID = "003"
@@ -150,9 +148,9 @@ func TestLocal_Forget(t *testing.T) {
 	two := learn(t, l, "002", "b")
 	learn(t, l, "003", "c")
 	l.Forget("003")
-	arrives(t, dir, "001 a any aa\n")
+	arrives(t, dir, old)
 	looked()
-	holds(t, dir, keysPath, "001 a any aa\n"+text(two))
+	holds(t, dir, keysPath, old+text(two))
 }
 
 // A worker that has never had the file keeps the key until it comes.
@@ -163,21 +161,19 @@ func TestLocal_NoFileYet(t *testing.T) {
 	two := learn(t, l, "002", "b")
 	arrives(t, dir, "001 a any aa")
 	looked()
-	holds(t, dir, keysPath, "001 a any aa\n"+text(two))
+	holds(t, dir, keysPath, old+text(two))
 }
 
 // However files come and keys are learned at once, in the end the file has them
 // all.
 func TestLocal_ManyAtOnce(t *testing.T) {
-	root, dir := home(t)
-	write(t, dir, keysPath, "001 a any aa\n")
-	l := OpenLocal(root)
+	dir, l, _ := local(t)
 	looked := runLocal(t, l)
 	var wg sync.WaitGroup
 	for n := range 8 {
 		wg.Go(func() { learn(t, l, fmt.Sprintf("%03d", n+2), fmt.Sprint("agent-", n)) })
 	}
-	arrives(t, dir, "001 a any aa\n")
+	arrives(t, dir, old)
 	wg.Wait()
 	looked()
 	if got := liveLines(t, dir); len(got) != 9 {
@@ -198,10 +194,7 @@ func TestLocal_Bound(t *testing.T) {
 
 // A file is ahead of the master's while learnt keys are all that was added.
 func TestLocal_Ahead(t *testing.T) {
-	root, dir := home(t)
-	write(t, dir, keysPath, "001 a any aa\n")
-	l := OpenLocal(root)
-	looked := runLocal(t, l)
+	dir, l, looked := local(t)
 	check := func(what string, want bool) {
 		t.Helper()
 		if l.Ahead() != want {
@@ -211,11 +204,11 @@ func TestLocal_Ahead(t *testing.T) {
 	check("at first", false)
 	two := learn(t, l, "002", "b")
 	check("with a key", true)
-	arrives(t, dir, "001 a any aa\n")
+	arrives(t, dir, old)
 	check("replaced", false)
 	looked()
 	check("put back", true)
-	arrives(t, dir, "001 a any aa\n"+newLine(two, live).text+"\n")
+	arrives(t, dir, old+newLine(two, live).text+"\n")
 	looked()
 	check("the master's file has it", false)
 	learn(t, l, "003", "c")

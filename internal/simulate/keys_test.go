@@ -55,6 +55,20 @@ func keysOf(t *testing.T, text string) *keyFile {
 	return k
 }
 
+// emptyHome is a home with its etc alone.
+func emptyHome(t *testing.T) *os.Root {
+	t.Helper()
+	root, err := os.OpenRoot(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { root.Close() })
+	if err := root.Mkdir("etc", 0o750); err != nil {
+		t.Fatal(err)
+	}
+	return root
+}
+
 // guardOf is the lock of a home's keys, given back: nobody else wants it.
 func guardOf(t *testing.T, root *os.Root) *keystore.Guard {
 	t.Helper()
@@ -72,13 +86,9 @@ func guardOf(t *testing.T, root *os.Root) *keystore.Guard {
 // Ids of agents that were purged are not given again: neither those of the master,
 // nor ours, to nobody.
 func TestKeys_PurgedIDsStayGiven(t *testing.T) {
-	root, err := os.OpenRoot(t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer root.Close()
+	root := emptyHome(t)
 	guard := guardOf(t, root)
-	if err := errors.Join(root.Mkdir("etc", 0o750), root.WriteFile(keysPath, []byte("001 a any aa\n"), 0o640), guard.Given(50)); err != nil {
+	if err := errors.Join(root.WriteFile(keysPath, []byte("001 a any aa\n"), 0o640), guard.Given(50)); err != nil {
 		t.Fatal(err)
 	}
 	s := &Simulation{root: root, o: Options{Count: 3}, nodes: []node{{home: root.Name(), master: true}}}
@@ -106,16 +116,8 @@ func TestKeys_PurgedIDsStayGiven(t *testing.T) {
 // What is not ours stays byte for byte, whatever it is; what is ours goes.
 func TestKeys_OthersStay(t *testing.T) {
 	const others = "007 web-01 any 0f1e\r\n\n# a note\n003 !old-host any ab12\nbroken\n2000 db any cd34"
-	dir := t.TempDir()
-	root, err := os.OpenRoot(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer root.Close()
-	if err := root.Mkdir("etc", 0o750); err != nil {
-		t.Fatal(err)
-	}
-	path := filepath.Join(dir, keysPath)
+	root := emptyHome(t)
+	path := filepath.Join(root.Name(), keysPath)
 	if err := os.WriteFile(path, []byte(others), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -153,21 +155,14 @@ func TestKeys_OthersStay(t *testing.T) {
 
 // A file that would be empty keeps a removed agent, which later goes.
 func TestKeys_NeverEmpty(t *testing.T) {
-	dir := t.TempDir()
-	root, err := os.OpenRoot(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer root.Close()
-	if err := root.Mkdir("etc", 0o750); err != nil {
-		t.Fatal(err)
-	}
+	root := emptyHome(t)
 	k := keysOf(t, "100001 sim-100001 any "+newKey().Reveal()+"\n")
 	clear(k.ours)
 	if err := writeKeys(root, guardOf(t, root), k); err != nil {
 		t.Fatal(err)
 	}
-	if k, err = openKeys(root); err != nil || len(k.ours) != 0 || len(k.others) != 0 || k.highest != 100001 {
+	k, err := openKeys(root)
+	if err != nil || len(k.ours) != 0 || len(k.others) != 0 || k.highest != 100001 {
 		t.Errorf("%+v, %v", k, err)
 	}
 	keys, err := root.ReadFile(keysPath)
