@@ -42,7 +42,7 @@ type tasksArgs struct {
 // tasks lists the tasks of the module that upgrades agents.
 func (a *API) tasks(ctx context.Context, c *dapi.Call, args tasksArgs) (result.Result, error) {
 	if !c.Permissions.Allows(taskStatus, noResource+":*") {
-		return nil, rbac.Denied(noResource, "*")
+		return nil, rbac.Denied(noResource)
 	}
 	if a.cfg.Tasks == nil {
 		return nil, errNoTasks

@@ -110,7 +110,8 @@ func TestTasks_Refused(t *testing.T) {
 	}
 	p, err := rbac.Parse([]byte(`{"rbac_mode": "black", "task:status": {"*:*:*": "deny"}}`))
 	must(t, err)
-	if _, err := New(Config{}).tasks(t.Context(), &dapi.Call{Permissions: p}, tasksArgs{}); !errors.Is(err, fault.New(fault.PermissionDenied, nil)) {
-		t.Errorf("who may not: %v", err)
+	_, err = New(Config{}).tasks(t.Context(), &dapi.Call{Permissions: p}, tasksArgs{})
+	if f := fault.From(err); f.Code != fault.PermissionDenied || f.Extra != "Resource type: *:*" || fmt.Sprint(f.IDs) != "[*]" {
+		t.Errorf("who may not: %v of %v", err, f.IDs)
 	}
 }

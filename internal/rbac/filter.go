@@ -205,8 +205,11 @@ func matches(resource, kind, value string, inGroup func(group string) bool) bool
 }
 
 // Denied is the error of resources of a type that were refused, such as
-// "agent:id". It names them.
+// "agent:id". It names them; of actions without resource ("*:*") it names "*".
 func Denied(kind string, ids ...string) *fault.Error {
+	if kind == "*:*" {
+		ids = []string{"*"}
+	}
 	e := fault.New(fault.PermissionDenied, "Resource type: "+kind)
 	e.IDs = fault.TextIDs(ids...)
 	return e
