@@ -91,7 +91,7 @@ func TestTasks(t *testing.T) {
 			`'last_update_time', 'module', 'node', 'status', 'task_id']. Fields: nope`,
 	} {
 		r, err := run(t, a, "get_task_status", args)
-		got := ""
+		var got string
 		if f, failed := errors.AsType[*fault.Error](err); failed {
 			got = fmt.Sprint(int(f.Code), " ", f.Extra)
 		} else {
