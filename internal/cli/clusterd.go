@@ -3,6 +3,7 @@ package cli
 import (
 	"fmt"
 	"os"
+	"slices"
 	"syscall"
 
 	"github.com/alecthomas/kong"
@@ -63,7 +64,7 @@ func (e *env) runClusterd(c clusterdCmd) error {
 	// among them that of the agent database, are usually there.
 	cfg, problems := config.Load(config.LoadOptions{Home: dir, ConfFile: conf, AgentDB: config.External, Enrolment: config.External})
 	r := &runner{
-		env: e, cfg: cfg, problems: append(told, problems...), debug: c.Debug, stayRoot: c.Root, original: true, stderr: c.Foreground,
+		env: e, cfg: cfg, problems: slices.Concat(told, problems), debug: c.Debug, stayRoot: c.Root, original: true, stderr: c.Foreground,
 	}
 	switch {
 	case config.HasErrors(problems):

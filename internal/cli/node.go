@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 
 	"testudo/internal/config"
 	"testudo/internal/node"
@@ -59,7 +60,7 @@ func (c *nodeCmd) Run(e *env) error {
 		}
 		return e.check(cfg, problems, c.Verbose, c.JSON)
 	}
-	r := &runner{env: e, cfg: cfg, problems: append(told, problems...), debug: c.Debug, stayRoot: c.Root}
+	r := &runner{env: e, cfg: cfg, problems: slices.Concat(told, problems), debug: c.Debug, stayRoot: c.Root}
 	r.stderr = !c.Quiet && e.daemon == nil
 	switch {
 	case config.HasErrors(problems):
