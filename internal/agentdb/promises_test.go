@@ -211,30 +211,7 @@ func (p *promises) keepalives(ctx context.Context) map[string]func(*rapid.T) {
 			sure(t, p.s.UpdateKeepalive(ctx, id, string(status), rapid.SampledFrom([]string{synced, syncReq}).Draw(t, "sync")))
 			p.heard(t, since, id, status)
 		},
-		"report": func(t *rapid.T) {
-			from := int(someID().Draw(t, "from"))
-			to := min(4, from+rapid.IntRange(0, 3).Draw(t, "more"))
-			// Also earlier ones, and those of clocks that are ahead.
-			before := time.Now().Unix()
-			at := before + rapid.Int64Range(-5, 5).Draw(t, "at")
-			status := someStatus().Draw(t, "status")
-			placed := map[agent.ID]bool{} // at a node, which is w1
-			for id := range p.told {
-				r, _ := p.s.roster.get(id)
-				placed[id] = isNode(r.node)
-			}
-			sure(t, p.s.SetSyncInfo(ctx, fullReport(from, to, "w1", at, status)))
-			for id := agent.ID(from); id <= agent.ID(to); id++ {
-				one, there := p.told[id]
-				stale := !placed[id] && one.keepalive != noKeepalive && at < one.keepalive && one.keepalive <= time.Now().Unix()
-				if r, _ := p.s.roster.get(id); stale && one.keepalive > before {
-					stale = r.keepalive == one.keepalive // it was ahead of the clock, or not any more
-				}
-				if there && !stale {
-					p.told[id] = promise{at, status, fmt.Sprintf("agent-%06d", id)}
-				}
-			}
-		},
+		"report": func(t *rapid.T) { p.report(ctx, t) },
 		"many at once": func(t *rapid.T) {
 			list, since := rapid.SliceOfN(someID(), 1, 30).Draw(t, "ids"), time.Now().Unix()
 			broken := rapid.IntRange(0, 2).Draw(t, "broken")
@@ -283,6 +260,31 @@ func (p *promises) keepalives(ctx context.Context) map[string]func(*rapid.T) {
 			p.limitPages(t, 1<<20)
 		},
 		"look": func(t *rapid.T) { p.keptInFile(t) },
+	}
+}
+
+// report has w1 report agents, also as they were, and by clocks that are ahead.
+func (p *promises) report(ctx context.Context, t *rapid.T) {
+	from := int(someID().Draw(t, "from"))
+	to := min(4, from+rapid.IntRange(0, 3).Draw(t, "more"))
+	before := time.Now().Unix()
+	at := before + rapid.Int64Range(-5, 5).Draw(t, "at")
+	status := someStatus().Draw(t, "status")
+	placed := map[agent.ID]bool{} // at a node, which is w1
+	for id := range p.told {
+		r, _ := p.s.roster.get(id)
+		placed[id] = isNode(r.node)
+	}
+	sure(t, p.s.SetSyncInfo(ctx, fullReport(from, to, "w1", at, status)))
+	for id := agent.ID(from); id <= agent.ID(to); id++ {
+		one, there := p.told[id]
+		stale := !placed[id] && one.keepalive != noKeepalive && at < one.keepalive && one.keepalive <= time.Now().Unix()
+		if r, _ := p.s.roster.get(id); stale && one.keepalive > before {
+			stale = r.keepalive == one.keepalive // it was ahead of the clock, or not any more
+		}
+		if there && !stale {
+			p.told[id] = promise{at, status, fmt.Sprintf("agent-%06d", id)}
+		}
 	}
 }
 
