@@ -1,6 +1,7 @@
 package unixsock
 
 import (
+	"context"
 	"fmt"
 	"net"
 	"sync"
@@ -15,6 +16,7 @@ type Conn struct {
 	leaving bool // set by the handler; read after it
 
 	gone chan struct{} // closed when the server has forgotten it
+	peer func() (Credentials, error)
 
 	mu       sync.Mutex
 	stopping bool      // no message is read any more
@@ -23,7 +25,9 @@ type Conn struct {
 }
 
 func newConn(nc *net.UnixConn, number uint64) *Conn {
-	return &Conn{net: nc, number: number, gone: make(chan struct{}), silent: time.Now()}
+	c := &Conn{net: nc, number: number, gone: make(chan struct{}), silent: time.Now()}
+	c.peer = sync.OnceValues(c.askPeer) // it stays who has connected
+	return c
 }
 
 // setSilent notes that a message is waited for from now on, or that one is here.
@@ -44,6 +48,14 @@ func (c *Conn) silentSince() (since time.Time, ok bool) {
 	return c.silent, !c.silent.IsZero() && !c.stopping
 }
 
+type connKey struct{}
+
+// ConnOf is the client whose request is answered in ctx; nil when none is.
+func ConnOf(ctx context.Context) *Conn {
+	c, _ := ctx.Value(connKey{}).(*Conn)
+	return c
+}
+
 // Number tells clients of one server apart. It starts at 1 and is never reused.
 func (c *Conn) Number() uint64 { return c.number }
 
@@ -58,7 +70,9 @@ type Credentials struct {
 }
 
 // Peer returns who the client is.
-func (c *Conn) Peer() (Credentials, error) {
+func (c *Conn) Peer() (Credentials, error) { return c.peer() }
+
+func (c *Conn) askPeer() (Credentials, error) {
 	raw, err := c.net.SyscallConn()
 	if err != nil {
 		return Credentials{}, fmt.Errorf("ask for the peer's credentials: %w", err)

@@ -143,6 +143,7 @@ func (s *Server) serve(ctx context.Context, c *Conn, handler Handler) {
 		s.watch(int(s.stats.open.Add(-1)))
 		close(c.gone)
 	}()
+	ctx = context.WithValue(ctx, connKey{}, c)
 	r := &reader{src: c.net, framing: s.framing, limit: s.limits.Message, keep: s.limits.Keep}
 	out, err := newSender(c.net, s.framing, s.limits.Write)
 	if err != nil {

@@ -305,7 +305,10 @@ func TestServe_StopCutsOffWhatTakesTooLong(t *testing.T) {
 
 func TestConn_Peer(t *testing.T) {
 	who := make(chan Credentials, 1)
-	s := start(t, Limits{}, func(_ context.Context, c *Conn, _ []byte) []byte {
+	s := start(t, Limits{}, func(ctx context.Context, c *Conn, _ []byte) []byte {
+		if ConnOf(ctx) != c {
+			t.Error("the request is not known to be of its connection")
+		}
 		peer, err := c.Peer()
 		if err != nil && !errors.Is(err, errors.ErrUnsupported) {
 			t.Error(err)
@@ -318,5 +321,8 @@ func TestConn_Peer(t *testing.T) {
 	}
 	if got := <-who; got.PID != 0 && (got.PID != int32(os.Getpid()) || got.UID != uint32(os.Getuid())) {
 		t.Errorf("got %+v", got)
+	}
+	if ConnOf(t.Context()) != nil {
+		t.Error("a connection without a request")
 	}
 }

@@ -62,12 +62,11 @@ func (s *Server) agentSQL(ctx context.Context, id agent.ID, args string) reply {
 	if s.inv == nil {
 		return noDatabase(id)
 	}
-	select {
-	case s.agentQueries <- struct{}{}:
-		defer func() { <-s.agentQueries }()
-	case <-ctx.Done():
-		return s.orText(context.Cause(ctx), text)
+	release, err := s.agentQueries.take(ctx, 0)
+	if err != nil {
+		return s.orText(err, text)
 	}
+	defer release()
 	rows, err := s.inv.SQL(ctx, id, args)
 	switch {
 	case err == nil:

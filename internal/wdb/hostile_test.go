@@ -139,12 +139,12 @@ func TestServer_AgentQueriesKeepUpOnlyThemselves(t *testing.T) {
 	w := newWorld(t, Options{QueryTime: time.Second, AgentQueries: 2})
 	const statement, record = "agent 0 sql select count(*) as n from sys_hotfixes", `agent 0 dbsync hotfixes INSERTED {"hotfix":"KB1","checksum":"x"}`
 	w.want(statement, `ok [{"n":0}]`)
-	w.server.agentQueries <- struct{}{}
+	w.server.agentQueries.all <- struct{}{}
 	w.want(statement, `ok [{"n":0}]`)
-	w.server.agentQueries <- struct{}{}
+	w.server.agentQueries.all <- struct{}{}
 	w.want(statement, "err Cannot execute SQL query")
 	w.want(record, "ok ")
-	<-w.server.agentQueries
+	<-w.server.agentQueries.all
 	w.want(statement, `ok [{"n":1}]`)
 }
 

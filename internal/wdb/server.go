@@ -71,9 +71,9 @@ type Server struct {
 	started time.Time
 	socket  *unixsock.Server
 
-	requests     chan struct{} // a token for each request under way
-	queries      chan struct{} // a token for each statement of a client
-	agentQueries chan struct{} // the same for agents' own databases
+	requests     *turns
+	queries      *turns // of these, statements of "global sql"
+	agentQueries *turns // and of "agent ID sql"
 }
 
 // NewServer makes a server over the databases of one node. inv may be nil: then
@@ -82,8 +82,7 @@ func NewServer(store *agentdb.Store, inv *inventory.Store, o Options) *Server {
 	o = o.withDefaults()
 	s := &Server{
 		o: o, store: store, inv: inv, started: time.Now(),
-		requests: make(chan struct{}, o.Requests), queries: make(chan struct{}, o.Queries),
-		agentQueries: make(chan struct{}, o.AgentQueries),
+		requests: newTurns(o.Requests), queries: newTurns(o.Queries), agentQueries: newTurns(o.AgentQueries),
 	}
 	s.socket = unixsock.NewServer(unixsock.LengthPrefix(), unixsock.Limits{
 		Message: o.MessageBytes, Reply: replyBytes, Connections: o.Connections,
@@ -142,11 +141,12 @@ func (s *Server) handle(ctx context.Context, conn *unixsock.Conn, message []byte
 
 // attend waits for a turn and answers.
 func (s *Server) attend(ctx context.Context, text string) (r reply, who string) {
-	if !s.admit(ctx) {
+	release, err := s.requests.take(ctx, s.o.QueryTime)
+	if err != nil {
 		return fail("Too many requests are under way"), "none"
 	}
 	defer func() {
-		<-s.requests
+		release()
 		// The mistake is ours, and costs one client one answer.
 		if v := recover(); v != nil {
 			s.o.Log.Error("A request on the database socket broke off.", "panic", v, "stack", string(debug.Stack()))
@@ -154,23 +154,6 @@ func (s *Server) attend(ctx context.Context, text string) (r reply, who string) 
 		}
 	}()
 	return s.answer(ctx, text)
-}
-
-// admit waits for a turn; false when none comes in time.
-func (s *Server) admit(ctx context.Context) bool {
-	select {
-	case s.requests <- struct{}{}:
-		return true
-	default:
-	}
-	ctx, cancel := context.WithTimeout(ctx, s.o.QueryTime)
-	defer cancel()
-	select {
-	case s.requests <- struct{}{}:
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }
 
 // broken is the reply for an error of the agent database.

@@ -11,12 +11,11 @@ import (
 )
 
 func (s *Server) sql(ctx context.Context, args string) reply {
-	select {
-	case s.queries <- struct{}{}:
-		defer func() { <-s.queries }()
-	case <-ctx.Done():
-		return s.broken(context.Cause(ctx))
+	release, err := s.queries.take(ctx, 0)
+	if err != nil {
+		return s.broken(err)
 	}
+	defer release()
 	p, err := s.store.SQL(ctx, args, s.o.SQLWrites)
 	p.More = false // cut in silence (docs/agentdb.md §6)
 	return s.rows(p, err)
