@@ -18,6 +18,7 @@ import (
 	"testudo/internal/groups"
 	"testudo/internal/rbac"
 	"testudo/internal/result"
+	"testudo/internal/shortdir"
 )
 
 // changeWorld is one node with its files, its database and stand-ins for its
@@ -45,22 +46,17 @@ var recordedGroups = [][]string{
 // connected. Its database has those for which has says so.
 func newChangeWorld(t *testing.T, node string, has func(id int) bool) *changeWorld {
 	t.Helper()
-	// Not the test's own directory: its path can be too long for a socket.
-	dir, err := os.MkdirTemp("", "agents")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
+	dir := shortdir.New(t)
 	for _, d := range []string{"etc/shared/default", "etc/shared/web", "etc/shared/db", "queue/db", "queue/alerts", "queue/sockets", "tmp"} {
 		if err := os.MkdirAll(filepath.Join(dir, d), 0o770); err != nil {
 			t.Fatal(err)
 		}
 	}
-	w := &changeWorld{T: t, node: node, dir: dir, sent: make(chan string, 1000)}
-	w.root, err = os.OpenRoot(dir)
+	root, err := os.OpenRoot(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
+	w := &changeWorld{T: t, node: node, dir: dir, root: root, sent: make(chan string, 1000)}
 	t.Cleanup(func() { w.root.Close() })
 	w.put("etc/shared/ar.conf", "restart-wazuh0 - restart-wazuh - 0\nblock10 - block.sh - 10\n")
 	w.startStore()

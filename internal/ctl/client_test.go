@@ -20,6 +20,7 @@ import (
 	"testudo/internal/fault"
 	"testudo/internal/localsock"
 	"testudo/internal/nodeinfo"
+	"testudo/internal/shortdir"
 	"testudo/internal/why"
 )
 
@@ -28,10 +29,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // running serves commands in a home of its own until the test ends.
 func running(t *testing.T, c localsock.Commands) (home string) {
 	t.Helper()
-	home, err := os.MkdirTemp("", "ctl") // t.TempDir is too long for a socket's path
-	if err != nil {
-		t.Fatal(err)
-	}
+	home = shortdir.New(t)
 	path := filepath.Join(home, socket)
 	if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil {
 		t.Fatal(err)
@@ -51,9 +49,6 @@ func running(t *testing.T, c localsock.Commands) (home string) {
 	t.Cleanup(func() {
 		cancel()
 		done.Wait()
-		if err := os.RemoveAll(home); err != nil {
-			t.Error(err)
-		}
 	})
 	return home
 }

@@ -18,6 +18,7 @@ import (
 
 	"testudo/internal/home"
 	"testudo/internal/localsock"
+	"testudo/internal/shortdir"
 	"testudo/internal/sqlitedb"
 )
 
@@ -34,15 +35,7 @@ type bed struct {
 // newHome makes the home of a master, sound and at rest.
 func newHome(t *testing.T, change func(*home.Spec)) *bed {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "doctor") // t.TempDir is too long for a socket's path
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := os.RemoveAll(dir); err != nil {
-			t.Error(err)
-		}
-	})
+	dir := shortdir.New(t)
 	spec := home.Spec{Role: "master", Name: "m", Key: key, Bind: "127.0.0.1", Port: freePort(t), Metrics: "off", EnrolPort: -1}
 	if change != nil {
 		change(&spec)

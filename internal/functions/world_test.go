@@ -16,6 +16,7 @@ import (
 	"testudo/internal/cluster"
 	"testudo/internal/dapi"
 	"testudo/internal/nodeinfo"
+	"testudo/internal/shortdir"
 	"testudo/internal/wdb"
 )
 
@@ -117,11 +118,7 @@ func database(t *testing.T, store *agentdb.Store, external bool) agentapi.Databa
 	if !external {
 		return agentapi.Embedded{Store: store}
 	}
-	dir, err := os.MkdirTemp("", "fn") // short, for the socket
-	if err != nil {
-		t.Fatal(err)
-	}
-	socket := filepath.Join(dir, "wdb")
+	socket := filepath.Join(shortdir.New(t), "wdb")
 	server := wdb.NewServer(store, nil, wdb.Options{Path: socket, UID: -1, GID: -1})
 	listener, err := server.Listen()
 	if err != nil {
@@ -133,7 +130,7 @@ func database(t *testing.T, store *agentdb.Store, external bool) agentapi.Databa
 	client := wdb.Dial(socket, wdb.ClientOptions{})
 	t.Cleanup(func() {
 		cancel()
-		if err := errors.Join(client.Close(), <-ended, os.RemoveAll(dir)); err != nil {
+		if err := errors.Join(client.Close(), <-ended); err != nil {
 			t.Error(err)
 		}
 	})

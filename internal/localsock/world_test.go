@@ -3,12 +3,13 @@ package localsock
 import (
 	"context"
 	"log/slog"
-	"os"
 	"path/filepath"
 	"sync"
 	"testing"
 
 	"go.uber.org/goleak"
+
+	"testudo/internal/shortdir"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -16,12 +17,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // socketPath is a path that is short enough for a socket.
 func socketPath(t testing.TB) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "ls")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	return filepath.Join(dir, "c-internal.sock")
+	return filepath.Join(shortdir.New(t), "c-internal.sock")
 }
 
 // serve runs a server of the commands until the test ends.

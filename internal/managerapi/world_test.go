@@ -15,6 +15,7 @@ import (
 	"testudo/internal/fault"
 	"testudo/internal/rbac"
 	"testudo/internal/result"
+	"testudo/internal/shortdir"
 	"testudo/internal/unixsock"
 )
 
@@ -33,11 +34,7 @@ type house struct {
 // short, since sockets are in it.
 func newHouse(t *testing.T) *house {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "mgr")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
+	dir := shortdir.New(t)
 	h := &house{t: t, dir: dir, answers: map[string]func(string) string{}, asked: map[string][]string{}}
 	for name, text := range map[string]string{
 		"etc/ossec.conf":         conf("w3"),

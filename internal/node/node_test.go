@@ -18,6 +18,7 @@ import (
 
 	"testudo/internal/config"
 	"testudo/internal/metrics"
+	"testudo/internal/shortdir"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -26,11 +27,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // the socket.
 func homeOf(t *testing.T, name string, role config.Role, port int) *config.Config {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "nd")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	dir := shortdir.New(t)
 	for _, below := range []string{"etc/shared/default", "queue/db", "queue/cluster", "var/multigroups", "backup/db"} {
 		if err := os.MkdirAll(filepath.Join(dir, below), 0o770); err != nil {
 			t.Fatal(err)

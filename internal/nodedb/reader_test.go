@@ -15,6 +15,7 @@ import (
 	"go.uber.org/goleak"
 
 	"testudo/internal/nodedb"
+	"testudo/internal/shortdir"
 	"testudo/internal/sqlitedb"
 	"testudo/internal/unixsock"
 )
@@ -24,17 +25,13 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // home makes a directory short enough for a socket, with a database.
 func home(t *testing.T, agents int) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "nodedb-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	dir := shortdir.New(t)
 	if err := os.MkdirAll(filepath.Join(dir, "queue/db"), 0o750); err != nil {
 		t.Fatal(err)
 	}
 	db := open(t, dir)
 	defer db.Close()
-	err = db.Write(t.Context(), func(c *sqlitedb.Conn) error {
+	err := db.Write(t.Context(), func(c *sqlitedb.Conn) error {
 		for id := range agents + 1 {
 			status, node := "active", []string{"w1", "w2"}[id%2]
 			if id%10 == 5 {

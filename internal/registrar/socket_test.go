@@ -13,17 +13,14 @@ import (
 	"time"
 
 	"testudo/internal/enrolment"
+	"testudo/internal/shortdir"
 	"testudo/internal/unixsock"
 )
 
 // socket is a served local socket; its path.
 func socket(t testing.TB, cfg SocketConfig) (*Socket, string) {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "reg")
-	if err != nil {
-		t.Fatal(err)
-	}
-	cfg.Path, cfg.UID, cfg.GID = filepath.Join(dir, "auth"), -1, -1
+	cfg.Path, cfg.UID, cfg.GID = filepath.Join(shortdir.New(t), "auth"), -1, -1
 	s, err := Listen(cfg)
 	if err != nil {
 		t.Fatal(err)
@@ -36,10 +33,9 @@ func socket(t testing.TB, cfg SocketConfig) (*Socket, string) {
 		if err := <-ended; err != nil {
 			t.Error(err)
 		}
-		if left, _ := filepath.Glob(filepath.Join(dir, "*")); len(left) > 0 {
+		if left, _ := filepath.Glob(filepath.Join(filepath.Dir(cfg.Path), "*")); len(left) > 0 {
 			t.Error("left behind:", left)
 		}
-		_ = os.RemoveAll(dir)
 	})
 	return s, cfg.Path
 }

@@ -14,6 +14,7 @@ import (
 
 	"testudo/internal/pairtest"
 	"testudo/internal/peertest"
+	"testudo/internal/shortdir"
 	"testudo/internal/unixsock"
 )
 
@@ -22,11 +23,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // newHome is a home whose path is short enough for sockets.
 func newHome(t *testing.T) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "ss")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	dir := shortdir.New(t)
 	return dir
 }
 

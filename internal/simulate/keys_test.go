@@ -17,6 +17,7 @@ import (
 
 	"testudo/internal/agent"
 	"testudo/internal/keystore"
+	"testudo/internal/shortdir"
 )
 
 func TestOurs(t *testing.T) {
@@ -240,11 +241,7 @@ func TestGroups_OnlyOurOwn(t *testing.T) {
 // Beside a node at which agents enrol the simulator may write; beside another
 // daemon it may not.
 func TestLockKeys(t *testing.T) {
-	dir, err := os.MkdirTemp("", "sim-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	dir := shortdir.New(t)
 	for _, below := range []string{"etc", "queue/sockets", "queue/db"} {
 		if err := os.MkdirAll(filepath.Join(dir, below), 0o750); err != nil {
 			t.Fatal(err)

@@ -15,6 +15,7 @@ import (
 
 	"testudo/internal/agentdb"
 	"testudo/internal/nodedb"
+	"testudo/internal/shortdir"
 	"testudo/internal/simulate"
 	"testudo/internal/wdb"
 )
@@ -30,19 +31,15 @@ type base struct {
 // serve makes and serves a database for the time of a test.
 func serve(t *testing.T, name string, master bool) base {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "sim-") // short, for the socket
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	dir := shortdir.New(t)
 	if err := os.MkdirAll(filepath.Join(dir, "queue/db"), 0o750); err != nil {
 		t.Fatal(err)
 	}
-	b := base{name: name, socket: filepath.Join(dir, nodedb.SocketPath)}
-	b.store, err = agentdb.Open(t.Context(), agentdb.Options{Path: filepath.Join(dir, nodedb.FilePath), Master: master, AllowWrites: true})
+	store, err := agentdb.Open(t.Context(), agentdb.Options{Path: filepath.Join(dir, nodedb.FilePath), Master: master, AllowWrites: true})
 	if err != nil {
 		t.Fatal(err)
 	}
+	b := base{name: name, socket: filepath.Join(dir, nodedb.SocketPath), store: store}
 	server := wdb.NewServer(b.store, nil, wdb.Options{Path: b.socket, UID: -1, GID: -1, SQLWrites: true})
 	ln, err := server.Listen()
 	if err != nil {

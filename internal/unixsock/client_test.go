@@ -11,10 +11,12 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"testudo/internal/shortdir"
 )
 
 func TestListen_Refusals(t *testing.T) {
-	dir := shortDir(t)
+	dir := shortdir.New(t)
 	file := filepath.Join(dir, "file")
 	if err := os.WriteFile(file, []byte("precious"), 0o600); err != nil {
 		t.Fatal(err)
@@ -41,7 +43,7 @@ func TestListen_Refusals(t *testing.T) {
 }
 
 func TestListen_ReplacesADeadSocketAndSetsTheMode(t *testing.T) {
-	path := filepath.Join(shortDir(t), "s")
+	path := filepath.Join(shortdir.New(t), "s")
 	dead, err := net.ListenUnix("unix", &net.UnixAddr{Name: path})
 	if err != nil {
 		t.Fatal(err)
@@ -63,7 +65,7 @@ func TestListen_ReplacesADeadSocketAndSetsTheMode(t *testing.T) {
 }
 
 func TestListener_CloseLeavesASuccessorsSocket(t *testing.T) {
-	path := filepath.Join(shortDir(t), "s")
+	path := filepath.Join(shortdir.New(t), "s")
 	first, err := Listen(path, 0o660, -1, -1)
 	if err != nil {
 		t.Fatal(err)
@@ -85,7 +87,7 @@ func TestListener_CloseLeavesASuccessorsSocket(t *testing.T) {
 }
 
 func TestDial_NobodyThere(t *testing.T) {
-	_, err := Dial(t.Context(), filepath.Join(shortDir(t), "s"), LengthPrefix(), Limits{})
+	_, err := Dial(t.Context(), filepath.Join(shortdir.New(t), "s"), LengthPrefix(), Limits{})
 	if !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("got %v", err)
 	}
@@ -131,7 +133,7 @@ func TestClient_LongMessages(t *testing.T) {
 }
 
 func TestClient_KnowsThatNothingArrived(t *testing.T) {
-	path := filepath.Join(shortDir(t), "s")
+	path := filepath.Join(shortdir.New(t), "s")
 	ln, err := Listen(path, 0o600, -1, -1)
 	if err != nil {
 		t.Fatal(err)

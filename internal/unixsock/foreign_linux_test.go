@@ -10,6 +10,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"testudo/internal/shortdir"
 )
 
 // A dead socket that root left behind keeps an account from its place: the error
@@ -18,7 +20,7 @@ func TestListen_SocketOfAnotherAccount(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("needs root: the owner of a socket")
 	}
-	dir := shortDir(t)
+	dir := shortdir.New(t)
 	path := filepath.Join(dir, "s")
 	dead, err := net.ListenUnix("unix", &net.UnixAddr{Name: path})
 	if err != nil {

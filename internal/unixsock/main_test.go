@@ -12,20 +12,11 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+
+	"testudo/internal/shortdir"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
-// shortDir is a directory whose name leaves room for a socket's.
-func shortDir(t testing.TB) string {
-	t.Helper()
-	dir, err := os.MkdirTemp("", "us")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	return dir
-}
 
 // running is a server that ends with its test.
 type running struct {
@@ -36,7 +27,7 @@ type running struct {
 
 func start(t testing.TB, limits Limits, handler Handler) *running {
 	t.Helper()
-	path := filepath.Join(shortDir(t), "s")
+	path := filepath.Join(shortdir.New(t), "s")
 	ln, err := Listen(path, 0o660, -1, -1)
 	if err != nil {
 		t.Fatal(err)

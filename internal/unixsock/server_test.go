@@ -15,6 +15,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"testudo/internal/shortdir"
 )
 
 func TestServer_AnswersInTheOrderOfRequests(t *testing.T) {
@@ -162,7 +164,7 @@ func TestServer_ManyConnections(t *testing.T) {
 // That the socket is full is told each time that it has become so.
 func TestServer_FullIsToldAgain(t *testing.T) {
 	var lines strings.Builder // written by the one who accepts, read when he is gone
-	path := filepath.Join(shortDir(t), "s")
+	path := filepath.Join(shortdir.New(t), "s")
 	ln, err := Listen(path, 0o660, -1, -1)
 	if err != nil {
 		t.Fatal(err)

@@ -15,6 +15,7 @@ import (
 	"testudo/internal/agent"
 	"testudo/internal/agentdb"
 	"testudo/internal/fault"
+	"testudo/internal/shortdir"
 	"testudo/internal/unixsock"
 )
 
@@ -39,11 +40,7 @@ func (f *foreign) requests() []string {
 
 func newForeign(t *testing.T, answer func(request string) string) *foreign {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "wdb")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	dir := shortdir.New(t)
 	f := &foreign{t: t, path: filepath.Join(dir, "s"), answer: answer}
 	t.Cleanup(f.start())
 	return f

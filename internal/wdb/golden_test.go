@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"testudo/internal/recording"
+	"testudo/internal/shortdir"
 
 	gocmp "github.com/google/go-cmp/cmp"
 )
@@ -148,11 +149,7 @@ func TestGolden_Worker(t *testing.T) {
 // A file that the original made answers as it is.
 func TestGolden_File(t *testing.T) {
 	data := recording.Read(t, "golden/db/global.db")
-	home, err := os.MkdirTemp("", "wdb")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(home) })
+	home := shortdir.New(t)
 	if err := os.MkdirAll(filepath.Join(home, "queue/db"), 0o770); err != nil {
 		t.Fatal(err)
 	}

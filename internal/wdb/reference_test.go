@@ -13,6 +13,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"testudo/internal/shortdir"
 )
 
 // exampleRequest is one line of testdata/requests.txt.
@@ -61,11 +63,7 @@ func reference(t *testing.T) string {
 	if at == "" {
 		t.Skip("TESTUDO_REFERENCE_HOME is not set: no 4.7.5 to compare with")
 	}
-	parent, err := os.MkdirTemp("", "ref")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(parent) })
+	parent := shortdir.New(t)
 	if err := os.Chmod(parent, 0o755); err != nil {
 		t.Fatal(err)
 	}

@@ -15,6 +15,7 @@ import (
 	"testudo/internal/agentdb"
 	"testudo/internal/config"
 	"testudo/internal/inventory"
+	"testudo/internal/shortdir"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -32,11 +33,7 @@ type world struct {
 // newWorld serves the database of an existing home, or of a new one.
 func newWorld(t testing.TB, o Options) *world {
 	t.Helper()
-	home, err := os.MkdirTemp("", "wdb") // a short path, for the socket
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(home) })
+	home := shortdir.New(t)
 	return worldAt(t, home, o)
 }
 
