@@ -297,7 +297,10 @@ func (c *checking) digest(_ context.Context, _ *session.Session, payload []byte)
 	case g == nil || !free:
 		return session.OK(answerBusy), nil
 	case g.manifest.Sum() != sum:
-		c.differs(g)
+		// A worker may have copies of what the master cannot read, and all else.
+		if len(g.unreadable) == 0 || !c.had(g) {
+			c.differs(g)
+		}
 		return session.OK(answerDiffers), nil
 	}
 	c.checked(began)

@@ -71,6 +71,12 @@ func TestCluster_UnreadableOnTheMaster(t *testing.T) {
 						t.Errorf("at %s the file is %q: %s", node, row.State, row.Reason)
 					}
 				}
+				// The worker has all else, and goes on to have it.
+				before := boss.Store.NodeState("1")
+				time.Sleep(time.Minute)
+				if now := boss.Store.NodeState("1"); before.InStepSince.IsZero() || now.InStepSince != before.InStepSince || now.Lag != before.Lag {
+					t.Errorf("in step since %v with a lag of %v, a minute later since %v, %v", before.InStepSince, before.Lag, now.InStepSince, now.Lag)
+				}
 				// It stays so over a restart.
 				boss.Stop()
 				c.StartMaster()
