@@ -23,8 +23,8 @@ import (
 const trialFile = "etc/.testudo-ossec.conf"
 
 // try puts a configuration in the place of the one before, and leaves it there
-// only if it is found valid. Should the process die meanwhile, EndTrial puts the
-// one before back. Errors: fault.BackupFailed, ConfigWrite, those of validate.
+// only if it is found valid. Should the process die meanwhile, or the one before not
+// be put back, EndTrial does that. Errors: fault.BackupFailed, ConfigWrite, those of validate.
 func (a *API) try(ctx context.Context, text, before []byte) error {
 	if err := atomicfile.Write(a.cfg.Home, trialFile, trialOf(text, before), a.owned(0o600)); err != nil {
 		return fault.Wrap(fault.BackupFailed, nil, err)
@@ -36,10 +36,13 @@ func (a *API) try(ctx context.Context, text, before []byte) error {
 	if err == nil {
 		err = forgetTrial(a.cfg.Home) // before anybody is told that it is in force
 	}
-	if err != nil {
-		return errors.Join(err, a.writeConf(before), forgetTrial(a.cfg.Home))
+	if err == nil {
+		return nil
 	}
-	return nil
+	if back := a.writeConf(before); back != nil { // then only trialFile has it
+		return errors.Join(err, back)
+	}
+	return errors.Join(err, forgetTrial(a.cfg.Home))
 }
 
 func trialOf(text, before []byte) []byte {

@@ -1,6 +1,7 @@
 package managerapi
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -31,6 +32,28 @@ func TestUpdateConf_CrashWhileTried(t *testing.T) {
 	}
 	if got := later.read("etc/ossec.conf"); got != conf("w3") || Trial(later.dir) {
 		t.Errorf("after the start: on trial %t, configuration %q", Trial(later.dir), got)
+	}
+}
+
+// What cannot be put back at once is kept until it can.
+func TestUpdateConf_CannotGoBack(t *testing.T) {
+	h := newHouse(t)
+	path := filepath.Join(h.dir, "etc/ossec.conf")
+	h.serve(comSocket, func(string) string {
+		if err := errors.Join(os.Rename(path, path+".tried"), os.MkdirAll(filepath.Join(path, "in the way"), 0o700)); err != nil {
+			t.Error(err)
+		}
+		return `{"error": 1, "message": "ERROR: (1226): Error reading XML file"}`
+	})
+	h.failure(h.update(conf("w3") + "<!-- new -->"))
+	if err := errors.Join(os.RemoveAll(path), os.Rename(path+".tried", path)); err != nil {
+		t.Fatal(err)
+	}
+	if undone, err := EndTrial(h.dir); !undone || err != nil {
+		t.Errorf("undone %t, %v", undone, err)
+	}
+	if got := h.read("etc/ossec.conf"); got != conf("w3") {
+		t.Errorf("configuration %q", got)
 	}
 }
 
