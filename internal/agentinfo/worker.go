@@ -167,7 +167,7 @@ func (c *reporting) markAll(ctx context.Context, log *slog.Logger) bool {
 		c.all = true
 		c.w.unmarked.Recovered(log, "All agents are reported again.")
 	case ok && refused.Code == fault.DatabaseRefused:
-		c.w.unmarked.Fail(log, slog.LevelWarn, "The agent database refuses to report all agents; only those that change are reported.", slog.String("error", logging.Quote(err.Error())))
+		c.w.unmarked.Fail(log, slog.LevelWarn, "The agent database refuses to report all agents; only those that change are reported.", slog.String("error", logging.Cut(err.Error())))
 	default:
 		c.sourceFailed(ctx, log, err)
 		return false

@@ -224,7 +224,12 @@ func (c *groupsRemoveCmd) Run(e *env) error {
 	if err := countMembers(e.ctx, dir, was); err != nil {
 		was[0].Agents = nil
 	}
-	if err := groups.Remove(root, c.Name); err != nil {
+	err = groups.Remove(root, c.Name)
+	if errors.Is(err, groups.ErrLeft) { // the group is gone all the same
+		fmt.Fprintln(e.err, err)
+		err = nil
+	}
+	if err != nil {
 		return err
 	}
 	if c.JSON {

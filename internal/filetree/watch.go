@@ -201,8 +201,7 @@ func (w *watch) addRoots() {
 func (w *watch) rely(again bool) {
 	w.hear()
 	w.watched.Store(true)
-	if again {
-		w.warned.Store(false)
+	if again && w.warned.Swap(false) {
 		w.log.Info("All synchronised directories are watched again.")
 	}
 }
