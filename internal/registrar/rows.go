@@ -137,7 +137,7 @@ func (r *rows) postpone(changes []change) {
 	}
 	n := len(r.waiting)
 	r.mu.Unlock()
-	r.journal.add(changes)
+	r.journal.add(changes, r.left)
 	r.metrics.QueueDepth(queueName, n)
 	select {
 	case r.wake <- struct{}{}:
@@ -312,11 +312,11 @@ func (r *rows) putBack(failed []change, taken int) {
 	r.metrics.QueueDepth(queueName, n)
 }
 
-// left is what waits still.
+// left is what waits still or is tried again just now, in the order that counts.
 func (r *rows) left() []change {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.waiting
+	return slices.Concat(r.retrying, r.waiting)
 }
 
 // sleep waits; false is that ctx ended.

@@ -34,6 +34,7 @@ type journal struct {
 
 	mu      sync.Mutex
 	used    bool // there may be a file
+	behind  bool // it is not what waits: something could not be written
 	failing logging.Recurring
 }
 
@@ -49,28 +50,42 @@ func groupsOf(changes []change) (list []unwritten) {
 	return list
 }
 
-// add takes changes down that have to wait. It does not wait for the disk.
-func (j *journal) add(changes []change) {
-	data, err := json.Marshal(groupsOf(changes))
+// add takes changes down that have to wait; all is everything that waits. It does
+// not wait for the disk.
+func (j *journal) add(changes []change, all func() []change) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.used = true
+	if j.behind {
+		j.keepLocked(all(), false)
+		return
+	}
+	data, err := json.Marshal(groupsOf(changes))
 	if err == nil {
 		err = j.append(append(data, '\n'))
 	}
 	j.noteLocked(err)
 }
 
+// append adds a list to the file, or leaves that as it was.
 func (j *journal) append(data []byte) error {
 	f, err := j.home.OpenFile(unwrittenPath, os.O_WRONLY|os.O_APPEND|os.O_CREATE, heldMode)
 	if err != nil {
 		return err
 	}
-	_, err = f.Write(data)
+	before, err := f.Stat()
+	if err != nil {
+		return errors.Join(err, f.Close())
+	}
+	if _, err = f.Write(data); err != nil {
+		// Nobody can read what comes behind half a list.
+		err = errors.Join(err, f.Truncate(before.Size()))
+	}
 	return errors.Join(err, f.Close())
 }
 
 func (j *journal) noteLocked(err error) {
+	j.behind = err != nil
 	if err != nil {
 		j.failing.Fail(j.log, slog.LevelWarn, "The groups that agents enrol with cannot be taken down. They are lost if this node is killed before the agent database is back.",
 			slog.Any("err", err))
@@ -83,20 +98,20 @@ func (j *journal) noteLocked(err error) {
 func (j *journal) keep(waiting func() []change, sync bool) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if !j.used {
-		return
+	if j.used {
+		j.keepLocked(waiting(), sync)
 	}
-	var list []unwritten
-	for _, one := range groupsOf(waiting()) {
-		if len(one.Groups) > 0 {
-			list = append(list, one)
-		}
-	}
+}
+
+func (j *journal) keepLocked(waiting []change, sync bool) {
+	list := groupsLeft(waiting)
 	if len(list) == 0 {
 		err := j.home.Remove(unwrittenPath)
-		if j.used = err != nil && !errors.Is(err, fs.ErrNotExist); j.used {
-			j.noteLocked(err)
+		if errors.Is(err, fs.ErrNotExist) {
+			err = nil
 		}
+		j.used = err != nil
+		j.noteLocked(err)
 		return
 	}
 	data, err := json.Marshal(list)
@@ -106,6 +121,21 @@ func (j *journal) keep(waiting func() []change, sync bool) {
 		})
 	}
 	j.noteLocked(err)
+}
+
+// groupsLeft gives each agent's groups after all changes, where it has any.
+func groupsLeft(changes []change) (list []unwritten) {
+	all := groupsOf(changes)
+	last := make(map[string]int, len(all))
+	for i, one := range all {
+		last[one.ID] = i
+	}
+	for i, one := range all {
+		if last[one.ID] == i && len(one.Groups) > 0 {
+			list = append(list, one)
+		}
+	}
+	return list
 }
 
 // read reads the lists: what the last one says of an agent counts. A file that is
@@ -136,6 +166,7 @@ func (j *journal) read() (list []unwritten, err error) {
 		}
 	}
 	if !errors.Is(err, io.EOF) {
+		j.behind = true
 		return list, fmt.Errorf("%s: %w", unwrittenPath, err)
 	}
 	return list, nil
