@@ -129,20 +129,25 @@ func (r *rows) postpone(changes []change) {
 	if len(changes) == 0 {
 		return
 	}
-	r.mu.Lock()
-	r.reserved -= len(changes)
-	for _, c := range changes {
-		c.postponed = true
-		r.waiting = append(r.waiting, c)
-	}
-	n := len(r.waiting)
-	r.mu.Unlock()
-	r.journal.add(changes, r.left)
+	var n int
+	r.journal.add(changes, func() { n = r.enqueue(changes) }, r.left)
 	r.metrics.QueueDepth(queueName, n)
 	select {
 	case r.wake <- struct{}{}:
 	default:
 	}
+}
+
+// enqueue has changes wait and tells how many do then.
+func (r *rows) enqueue(changes []change) int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.reserved -= len(changes)
+	for _, c := range changes {
+		c.postponed = true
+		r.waiting = append(r.waiting, c)
+	}
+	return len(r.waiting)
 }
 
 // try makes changes side by side and gives those that are to be tried again, in

@@ -32,9 +32,9 @@ type journal struct {
 	home *os.Root
 	log  *slog.Logger
 
-	mu      sync.Mutex
-	used    bool // there may be a file
-	behind  bool // it is not what waits: something could not be written
+	mu      sync.Mutex // taken before rows.mu
+	used    bool       // there may be a file
+	behind  bool       // it is not what waits: something could not be written
 	failing logging.Recurring
 }
 
@@ -50,11 +50,12 @@ func groupsOf(changes []change) (list []unwritten) {
 	return list
 }
 
-// add takes changes down that have to wait; all is everything that waits. It does
-// not wait for the disk.
-func (j *journal) add(changes []change, all func() []change) {
+// add has changes begin to wait, and takes them down before keep can be asked for
+// what is left of them; all is everything that waits. It does not wait for the disk.
+func (j *journal) add(changes []change, begin func(), all func() []change) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
+	begin()
 	j.used = true
 	if j.behind {
 		j.keepLocked(all(), false)

@@ -7,6 +7,8 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"runtime"
+	"sync"
 	"syscall"
 	"testing"
 
@@ -73,8 +75,7 @@ func TestJournal_HalfAList(t *testing.T) {
 	j, path := journalIn(t)
 	var waiting []change
 	add := func(c change) {
-		waiting = append(waiting, c)
-		j.add([]change{c}, func() []change { return waiting })
+		j.add([]change{c}, func() { waiting = append(waiting, c) }, func() []change { return waiting })
 	}
 	add(joins("001", "web"))
 	info, err := os.Stat(path)
@@ -100,7 +101,7 @@ func TestJournal_Damaged(t *testing.T) {
 		t.Error(list, err)
 	}
 	changes := []change{joins("001", "web"), joins("002", "web")}
-	j.add(changes[1:], func() []change { return changes })
+	j.add(changes[1:], func() {}, func() []change { return changes })
 	j.holds(t, "[{001 [web]} {002 [web]}]")
 }
 
@@ -109,7 +110,7 @@ func TestJournal_KeepsTheLastWord(t *testing.T) {
 	j, path := journalIn(t)
 	changes := []change{joins("001", "web"), joins("002", "web"), joins("001"), joins("003"), joins("002", "default")}
 	all := func() []change { return changes }
-	j.add(changes, all)
+	j.add(changes, func() {}, all)
 	j.keep(all, false)
 	j.holds(t, "[{002 [default]}]")
 	changes = changes[2:3]
@@ -117,4 +118,28 @@ func TestJournal_KeepsTheLastWord(t *testing.T) {
 	if _, err := os.Stat(path); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("an empty journal is left: %v", err)
 	}
+}
+
+// What is made in the database before it is taken down does not stay in the journal.
+func TestRows_DoneBeforeTakenDown(t *testing.T) {
+	j, _ := journalIn(t)
+	r := newRows(MasterConfig{Home: j.home, Log: j.log, Waiting: 1})
+	if !r.reserve(1) {
+		t.Fatal("no place")
+	}
+	r.journal.mu.Lock()
+	var task sync.WaitGroup
+	task.Go(func() { r.postpone([]change{joins("001", "web")}) })
+	for range 1000 {
+		if r.away() {
+			break
+		}
+		runtime.Gosched()
+	}
+	// What pass does when the database takes everything.
+	r.putBack(nil, len(r.take()))
+	r.journal.keepLocked(r.left(), false)
+	r.journal.mu.Unlock()
+	task.Wait()
+	r.journal.holds(t, fmt.Sprint(groupsLeft(r.left())))
 }
