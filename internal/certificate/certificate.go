@@ -14,6 +14,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -37,6 +38,10 @@ var (
 	// ErrNoKey is in an error about a file without a private key in PEM that we can
 	// use; one that is protected by a password is such a file.
 	ErrNoKey = errors.New("no usable private key in PEM form")
+
+	// ErrSpecial is in an error about what is no regular file, such as a pipe,
+	// which would have its reader wait.
+	ErrSpecial = errors.New("no regular file")
 )
 
 // Info is what people want to know of a certificate.
@@ -169,13 +174,28 @@ func parseKeyBlock(block *pem.Block) (key any, ok bool) {
 	return key, err == nil
 }
 
-// readFile reads a file of a bounded size.
+// readFlags open a file without waiting for who may be at the other end of it.
+const readFlags = os.O_RDONLY | syscall.O_NONBLOCK
+
+// readFile reads a file as content does.
 func readFile(dir, name string) ([]byte, error) {
-	f, err := os.Open(Path(dir, name))
+	f, err := os.OpenFile(Path(dir, name), readFlags, 0)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
+	return content(f, name)
+}
+
+// content reads a regular file of a bounded size, opened with readFlags.
+func content(f *os.File, name string) ([]byte, error) {
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s: %w", name, ErrSpecial)
+	}
 	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
 	switch {
 	case err != nil:

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -219,4 +220,35 @@ func FuzzReadPair(f *testing.F) {
 			t.Error("a pair without a certificate")
 		}
 	})
+}
+
+// A pipe in the place of a file is told, not waited for.
+func TestRead_Pipe(t *testing.T) {
+	root, dir := home(t)
+	if _, err := Make(root, nobody, "manager.example"); err != nil {
+		t.Fatal(err)
+	}
+	const pipe = "etc/pipe"
+	if err := syscall.Mkfifo(filepath.Join(dir, pipe), 0o640); err != nil {
+		t.Fatal(err)
+	}
+	for name, read := range map[string]func() error{
+		"certificate": func() error { _, err := ReadPair(dir, pipe, DefaultKey); return err },
+		"key":         func() error { _, err := ReadPair(dir, DefaultCertificate, pipe); return err },
+		"key alone": func() error {
+			_, err := Make(root, Place{Certificate: "etc/new", Key: pipe, UID: -1, GID: -1}, "manager.example")
+			return err
+		},
+	} {
+		ended := make(chan error, 1)
+		go func() { ended <- read() }()
+		select {
+		case err := <-ended:
+			if !errors.Is(err, ErrSpecial) || !strings.Contains(err.Error(), pipe) {
+				t.Errorf("%s: %v", name, err)
+			}
+		case <-time.After(5 * time.Second):
+			t.Errorf("%s: it waits for the pipe", name)
+		}
+	}
 }

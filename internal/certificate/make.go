@@ -83,8 +83,13 @@ func Make(root *os.Root, p Place, names ...string) (fingerprint string, err erro
 
 // keyFor reads the key that is there, or makes one.
 func keyFor(root *os.Root, name string, o atomicfile.Options) (key crypto.Signer, made bool, err error) {
-	data, err := root.ReadFile(name)
+	f, err := root.OpenFile(name, readFlags, 0)
 	if err == nil {
+		defer f.Close()
+		data, err := content(f, name)
+		if err != nil {
+			return nil, false, err
+		}
 		if key, _, err = parseKey(data); err != nil {
 			return nil, false, fmt.Errorf("private key %s: %w", name, err)
 		}

@@ -11,9 +11,11 @@ import (
 	"log/slog"
 	"os"
 	"strings"
+	"syscall"
 
 	"testudo/internal/agent"
 	"testudo/internal/atomicfile"
+	"testudo/internal/certificate"
 )
 
 const (
@@ -44,13 +46,19 @@ func Password(root *os.Root, own Owner, log *slog.Logger) (agent.Secret, error) 
 }
 
 // ReadPassword reads the password of a home: the first line of etc/authd.pass. The
-// error is fs.ErrNotExist, ErrPassword, or of reading.
+// error is fs.ErrNotExist, ErrPassword, certificate.ErrSpecial, or of reading.
 func ReadPassword(root *os.Root) (agent.Secret, error) {
-	f, err := root.Open(PasswordPath)
+	f, err := root.OpenFile(PasswordPath, os.O_RDONLY|syscall.O_NONBLOCK, 0) // it waits for nobody
 	if err != nil {
 		return agent.Secret{}, fmt.Errorf("read password for enrolment: %w", err)
 	}
 	defer f.Close()
+	switch info, err := f.Stat(); {
+	case err != nil:
+		return agent.Secret{}, fmt.Errorf("read password for enrolment: %w", err)
+	case !info.Mode().IsRegular():
+		return agent.Secret{}, fmt.Errorf("read password for enrolment %s: %w", PasswordPath, certificate.ErrSpecial)
+	}
 	line, err := bufio.NewReaderSize(f, maxPassword).ReadSlice('\n')
 	switch {
 	case errors.Is(err, bufio.ErrBufferFull):

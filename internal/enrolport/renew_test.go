@@ -6,7 +6,9 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"testudo/internal/agent"
 	"testudo/internal/certificate"
@@ -116,5 +118,37 @@ func TestServer_PasswordIsRenewed(t *testing.T) {
 	}
 	if log := book.String(); !strings.Contains(log, "The new password of the enrolment port cannot be used") || strings.Contains(log, "second") || strings.Contains(log, "third") {
 		t.Error(log)
+	}
+}
+
+// A pipe in the place of a file keeps nobody waiting: the one before stays in use.
+func TestServer_PipeInPlaceOfAFile(t *testing.T) {
+	var book logbook
+	p := open(t, func(c *Config) {
+		c.Log = slog.New(slog.NewTextHandler(&book, nil))
+		c.Line.WantPassword, c.Line.Password = true, agent.NewSecret("first")
+	})
+	if err := os.Remove(filepath.Join(p.home, certificate.DefaultKey)); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{certificate.DefaultKey, PasswordPath} {
+		if err := syscall.Mkfifo(filepath.Join(p.home, name), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	looked := make(chan struct{})
+	go func() {
+		p.rested()
+		close(looked)
+	}()
+	select {
+	case <-looked:
+	case <-time.After(5 * time.Second):
+		t.Fatal("the look waits for a pipe")
+	}
+	for _, name := range []string{certificate.DefaultKey, PasswordPath} {
+		if want := name + ": no regular file"; !strings.Contains(book.String(), want) {
+			t.Errorf("nobody hears %q: %s", want, book.String())
+		}
 	}
 }
