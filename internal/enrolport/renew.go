@@ -55,7 +55,7 @@ func (s *Server) renewals() []*renewal {
 	return list
 }
 
-// readPassword reads the password; one that is gone stays.
+// readPassword reads the password; one that cannot be read stays.
 func (s *Server) readPassword(n *shown) error {
 	root, err := os.OpenRoot(s.cfg.Home)
 	if err != nil {
@@ -63,9 +63,6 @@ func (s *Server) readPassword(n *shown) error {
 	}
 	defer root.Close()
 	password, err := ReadPassword(root)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
 	if err == nil {
 		n.password = password
 	}
@@ -148,5 +145,10 @@ func (r *reporter) renewable(n *renewal) {
 }
 
 func (r *reporter) notRenewed(n *renewal, err error) {
+	if n.what == "password" && errors.Is(err, fs.ErrNotExist) {
+		n.failing.Fail(r.log, slog.LevelWarn, "The file of the password for enrolment is gone; the password before stays in use until the next start, which makes another.",
+			slog.String("file", PasswordPath))
+		return
+	}
 	n.failing.Fail(r.log, slog.LevelError, "The new "+n.what+" of the enrolment port cannot be used; the one before stays in use.", slog.Any("err", err))
 }

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -151,4 +152,41 @@ func TestServer_PipeInPlaceOfAFile(t *testing.T) {
 			t.Errorf("nobody hears %q: %s", want, book.String())
 		}
 	}
+}
+
+// A password whose file is gone stays in use, and nobody says that it was read; who
+// puts the file back hears so.
+func TestServer_PasswordIsGone(t *testing.T) {
+	var book logbook
+	p := open(t, func(c *Config) {
+		c.Log = slog.New(slog.NewTextHandler(&book, nil))
+		c.Line.WantPassword, c.Line.Password = true, agent.NewSecret("first")
+	})
+	file := filepath.Join(p.home, PasswordPath)
+	if err := os.WriteFile(file, []byte("second\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p.rested()
+	if err := os.Rename(file, file+".away"); err != nil {
+		t.Fatal(err)
+	}
+	p.rested()
+	p.rested()
+	const read, gone, back = "was read anew", "The file of the password for enrolment is gone", "can be used again"
+	counts := func(want string) {
+		t.Helper()
+		var got []string
+		for _, text := range []string{read, gone, back} {
+			got = append(got, strconv.Itoa(strings.Count(book.String(), text)))
+		}
+		if strings.Join(got, " ") != want || p.shown.Load().password.Reveal() != "second" {
+			t.Errorf("read anew, gone, back: %v, want %s: %s", got, want, book.String())
+		}
+	}
+	counts("1 1 0")
+	if err := os.Rename(file+".away", file); err != nil {
+		t.Fatal(err)
+	}
+	p.rested()
+	counts("1 1 1")
 }
