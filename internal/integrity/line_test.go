@@ -14,8 +14,9 @@ import (
 // cannot be put into its place.
 func TestWorker_ItsOwnLineStaysTrue(t *testing.T) {
 	run(t, func(t *testing.T, c *clustertest.Cluster) {
-		boss := c.StartMaster()
+		boss := c.Node(clustertest.MasterName)
 		boss.Write("etc/rules/a.xml", "a")
+		c.StartMaster()
 		worker := c.StartWorker("1")
 		shown := func(connected, inStep bool) {
 			t.Helper()
