@@ -36,9 +36,12 @@ func TestWorker_ItsOwnLineStaysTrue(t *testing.T) {
 		boss.Write("etc/rules/dir", "a file where the worker has a directory")
 		worker.Write("etc/rules/dir/kept~", "never synchronised")
 		shown(true, false)
-		if row := worker.Store.File("1", "etc/rules/dir"); row.State != filestate.Failed {
-			t.Errorf("the file in whose place a directory stands is %q", row.State)
-		}
+		c.Wait(time.Minute, func() string {
+			if row := worker.Store.File("1", "etc/rules/dir"); row.State != filestate.Failed {
+				return fmt.Sprintf("the file in whose place a directory stands is %q", row.State)
+			}
+			return ""
+		})
 		worker.Remove("etc/rules/dir")
 		shown(true, true)
 
@@ -61,8 +64,14 @@ func TestMaster_LastSyncIsOneThatSucceeded(t *testing.T) {
 		boss.Write("etc/lists/large", incompressible(200_000))
 		c.Faults.Script(func(int) []faultnet.Fault { return []faultnet.Fault{faultnet.Reset(faultnet.Read, 50_000)} })
 		c.StartWorker("1")
+		c.Wait(time.Minute, func() string { // each session shows its own
+			if boss.Store.NodeState("1").LastCheck.IsZero() {
+				return "not checked yet"
+			}
+			return ""
+		})
 		time.Sleep(inStep) // the bubble's
-		if n := boss.Store.NodeState("1"); n.LastCheck.IsZero() || !n.LastSync.IsZero() {
+		if n := boss.Store.NodeState("1"); !n.LastSync.IsZero() {
 			t.Errorf("with packages that are cut off: %+v", n)
 		}
 		c.Faults.Script(nil)
